@@ -1,0 +1,231 @@
+"""Every error that condormap raises on purpose, drawn as a tree.
+
+::
+
+    CondormapError
+    ├── InvalidInputError (ValueError)        refused before anything was submitted
+    │   ├── SerializationError                a function, item or result that cannot be pickled
+    │   └── ImpossibleRequestError            a request that no slot of the pool could ever satisfy
+    ├── StorageError (OSError)                a map's folder: full, unwritable, damaged, missing
+    ├── PoolError                             the pool as a whole
+    │   ├── NoPoolError                       nothing is configured and nothing runs
+    │   ├── DaemonsNotFoundError              no HTCondor daemons on this machine
+    │   ├── InstallError                      the daemons could not be installed
+    │   └── PoolStartError                    a personal pool did not start
+    │       └── PoolRunningError              one runs in this folder already
+    ├── CondorError                           a call to HTCondor failed
+    │   ├── UnreachableError (ConnectionError)  refused, unknown host, gone while the call was under way
+    │   ├── UnknownScheddError                the collector knows no schedd of that name
+    │   ├── NotAuthorizedError (PermissionError)
+    │   ├── DeadlineError (TimeoutError)      no answer within the call's deadline
+    │   ├── RefusedError                      HTCondor answered, and the answer was no
+    │   │   └── SubmitRefusedError            the schedd (or the submit language) refused a submission
+    │   ├── SubmitUnknownError                a submit whose end could not be found out
+    │   └── NoSuchJobError                    not in the queue, nor in the history
+    ├── JobError                              a job gave no outcome for its items
+    │   ├── JobHeldError                      on hold: the reason, its code in words, what to do
+    │   ├── JobRemovedError                   removed from the queue, by whom and why
+    │   ├── JobDiedError                      ended without an outcome: exit code or signal, end of stderr
+    │   └── JobLostError                      gone from the queue without a trace in the log
+    ├── ItemError                             one item failed other than by an exception
+    │   ├── ItemDiedError                     the worker process died while it computed this item
+    │   └── RemoteError                       the item's exception or result could not travel; its text did
+    └── WaitTimeoutError (TimeoutError)       results were asked for with a timeout, and it passed
+
+Exceptions that the user's own function raises are not wrapped: they come back as themselves, with a
+`RemoteTraceback` as their cause.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CondorError",
+    "CondormapError",
+    "DaemonsNotFoundError",
+    "DeadlineError",
+    "ImpossibleRequestError",
+    "InstallError",
+    "InvalidInputError",
+    "ItemDiedError",
+    "ItemError",
+    "JobDiedError",
+    "JobError",
+    "JobHeldError",
+    "JobLostError",
+    "JobRemovedError",
+    "NoPoolError",
+    "NoSuchJobError",
+    "NotAuthorizedError",
+    "PoolError",
+    "PoolRunningError",
+    "PoolStartError",
+    "RefusedError",
+    "RemoteError",
+    "RemoteTraceback",
+    "SerializationError",
+    "StorageError",
+    "SubmitRefusedError",
+    "SubmitUnknownError",
+    "UnknownScheddError",
+    "UnreachableError",
+    "WaitTimeoutError",
+]
+
+
+class CondormapError(Exception):
+    """The root: catch this to catch everything that condormap raises on purpose."""
+
+
+class InvalidInputError(CondormapError, ValueError):
+    """The call was refused before anything was submitted."""
+
+
+class SerializationError(InvalidInputError):
+    """A function, an item or a result cannot be pickled; the message says which and why."""
+
+
+class ImpossibleRequestError(InvalidInputError):
+    """The job asks for more than any slot of the pool could ever give."""
+
+
+class StorageError(CondormapError, OSError):
+    """A folder of condormap's cannot be written, read or understood."""
+
+
+class PoolError(CondormapError):
+    """Something about the pool as a whole."""
+
+
+class NoPoolError(PoolError):
+    """No pool is configured, none runs, and none may be started; the message names the command to run."""
+
+
+class DaemonsNotFoundError(PoolError):
+    """This machine has no HTCondor daemons that condormap could find."""
+
+
+class InstallError(PoolError):
+    """The HTCondor daemons could not be installed; the message lists what the user can do."""
+
+
+class PoolStartError(PoolError):
+    """A personal pool did not start; the message ends with the last lines of its log."""
+
+
+class PoolRunningError(PoolStartError):
+    """A pool runs in this folder already."""
+
+
+class CondorError(CondormapError):
+    """A call to HTCondor failed."""
+
+
+class UnreachableError(CondorError, ConnectionError):
+    """The daemon refused the connection, has no such host, or went away while the call was under way."""
+
+
+class UnknownScheddError(CondorError):
+    """The collector knows no schedd of that name."""
+
+
+class NotAuthorizedError(CondorError, PermissionError):
+    """The daemon answered that this user may not do that, or could not authenticate the user."""
+
+
+class DeadlineError(CondorError, TimeoutError):
+    """The daemon did not answer within the call's deadline."""
+
+
+class RefusedError(CondorError):
+    """HTCondor answered, and the answer was no."""
+
+
+class SubmitRefusedError(RefusedError):
+    """The submit description was not accepted; nothing was submitted."""
+
+
+class SubmitUnknownError(CondorError):
+    """A submit got no answer and its job could not be looked for: it may or may not be in the queue."""
+
+
+class NoSuchJobError(CondorError):
+    """The job is not in the queue, nor in the history."""
+
+
+class JobError(CondormapError):
+    """A job gave no outcome for the item that was asked for.
+
+    Attributes
+    ----------
+    job : str
+        The job's id, ``"cluster.proc"``.
+    items : range or tuple of int
+        The items that the job was to compute.
+    """
+
+    def __init__(self, message: str, *, job: str = "", items: range | tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.job = job
+        self.items = items
+
+
+class JobHeldError(JobError):
+    """The job is on hold. It still is in the queue: mend the reason and release it.
+
+    Attributes
+    ----------
+    code, subcode : int
+        HTCondor's HoldReasonCode and HoldReasonSubCode.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        job: str = "",
+        items: range | tuple[int, ...] = (),
+        code: int = 0,
+        subcode: int = 0,
+    ) -> None:
+        super().__init__(message, job=job, items=items)
+        self.code = code
+        self.subcode = subcode
+
+
+class JobRemovedError(JobError):
+    """The job was removed from the queue before its items were computed."""
+
+
+class JobDiedError(JobError):
+    """The job ended without an outcome for the item."""
+
+
+class JobLostError(JobError):
+    """The job is gone from the queue, and neither its log nor the history says how it ended."""
+
+
+class ItemError(CondormapError):
+    """One item failed other than by an exception of the function."""
+
+
+class ItemDiedError(ItemError):
+    """The worker process died while it computed this item (segfault, ``os._exit``, killed by the kernel)."""
+
+
+class RemoteError(ItemError):
+    """The item's exception or result could not be pickled or unpickled; its text is in the message."""
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - the field's name for it
+    """The traceback of an exception in a job, as text; the ``__cause__`` of the exception that comes back."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'
+
+
+class WaitTimeoutError(CondormapError, TimeoutError):
+    """The timeout passed before the results were there; the jobs go on, the handle stays usable."""
