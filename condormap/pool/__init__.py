@@ -1,0 +1,1 @@
+"""A personal pool: find or install HTCondor's daemons, configure, start and stop them."""
