@@ -1,0 +1,107 @@
+"""What the calls of `Condor` take and give back: plain data."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Action(enum.Enum):
+    """What can be done to jobs in the queue; the values are the names that users type."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+    REMOVE = "remove"
+    VACATE = "vacate"
+    VACATE_FAST = "vacate-fast"
+    SUSPEND = "suspend"
+    CONTINUE = "continue"
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """One submission as it stands in the queue.
+
+    Parameters
+    ----------
+    cluster : int
+        The cluster's id.
+    first_proc : int
+        The first job's id in the cluster.
+    n_procs : int
+        The number of jobs, of a factory the number that it will make.
+    warnings : tuple of str
+        What the submit language and the schedd warned of.
+    """
+
+    cluster: int
+    first_proc: int
+    n_procs: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ActResult(Mapping[str, int]):
+    """HTCondor's totals of one action: ``TotalSuccess``, ``TotalNotFound``, ``TotalPermissionDenied``...
+
+    Of a factory, ``TotalSuccess`` counts the cluster's own ad too: 7 for a cluster of 6 jobs.
+    """
+
+    totals: dict[str, int]
+
+    def __getitem__(self, key: str) -> int:
+        return self.totals[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.totals)
+
+    def __len__(self) -> int:
+        return len(self.totals)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the schedd says that we are, and which schedd that is.
+
+    Parameters
+    ----------
+    user : str
+        The user as the schedd mapped us: ``"alice@lab.example"``.
+    method : str
+        The authentication method in use: ``"FS"``, ``"IDTOKENS"``...; empty where none was used.
+    schedd, address, version : str
+        The schedd's name, its address, and its ``CondorVersion``.
+    """
+
+    user: str
+    method: str
+    schedd: str
+    address: str
+    version: str
+
+
+class Event(NamedTuple):
+    """One event of a job event log.
+
+    `type` is HTCondor's event number (0 submit, 1 execute, 5 terminated, ... 35-38 a factory's), `proc` is -1
+    for an event of a whole cluster, `time` is in epoch seconds, `info` has the event's other attributes.
+    """
+
+    type: int
+    cluster: int
+    proc: int
+    time: float
+    info: dict[str, Any]
+
+
+class EventBatch(NamedTuple):
+    """Events in the order of the log, and the byte offset behind the last one.
+
+    `damaged` is None, or says what is wrong with the log: events may be missing, before, among or after these.
+    """
+
+    events: list[Event]
+    offset: int
+    damaged: str | None
