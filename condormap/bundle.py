@@ -1,0 +1,71 @@
+"""The folder of Python files that every job of a map runs: the runner, what it reads, and cloudpickle.
+
+The folder is named by a hash of its content and shared by all maps of a user, so that Python compiles it once;
+an upgrade of condormap makes another one, and jobs that are in the queue keep theirs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+_MAIN = """\
+import sys
+from condormap_job.runner import main
+sys.path.append(sys.path[0] + "/fallback")  # where this Python has no cloudpickle of its own
+sys.exit(main(sys.argv[1:]))
+"""
+_MODULES = ("payload.py", "runner.py", "worker.py")
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    """Return the content of the folder: relative path -> bytes."""
+    here = Path(__file__).parent
+    files = {"__main__.py": _MAIN.encode(), "condormap_job/__init__.py": b""}
+    files |= {f"condormap_job/{name}": (here / name).read_bytes() for name in _MODULES}
+    spec = importlib.util.find_spec("cloudpickle")
+    assert spec is not None
+    assert spec.origin is not None
+    for path in sorted(Path(spec.origin).parent.glob("*.py")):
+        files[f"fallback/cloudpickle/{path.name}"] = path.read_bytes()
+    return files
+
+
+def bundle(home: Path) -> Path:
+    """Return the folder for the jobs of this version of condormap below `home`; make it if it isn't there.
+
+    Parameters
+    ----------
+    home : Path
+        condormap's folder, which the jobs can read.
+
+    Raises
+    ------
+    OSError
+        It can't be written.
+    """
+    digest = hashlib.sha256()
+    for name, data in _files().items():
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
+    target = home / "lib" / digest.hexdigest()[:16]
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+    try:
+        for name, data in _files().items():
+            path = staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        os.rename(staging, target)
+    except OSError:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not target.is_dir():  # else another process was faster
+            raise
+    return target

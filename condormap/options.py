@@ -1,0 +1,169 @@
+"""What a job asks for, and the submit commands that say so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import InvalidInputError
+
+_UNITS = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
+_COMMAND = re.compile(r"(?:[+]|my\.)?[a-z_][a-z0-9_]*", re.IGNORECASE)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+# What condormap sets itself; a job would not run, or not be found again, with another value.
+RESERVED = frozenset(
+    "arguments args error executable initialdir initial_dir iwd log max_idle max_materialize output queue "
+    "should_transfer_files stdin input submit_event_notes transfer_executable universe "
+    "+condormapchunk +condormapmap +condormapsubmission "
+    "my.condormapchunk my.condormapmap my.condormapsubmission".split()
+)
+
+
+def megabytes(size: int | float | str, what: str) -> int:
+    """Return a size in MB (2**20 bytes), as HTCondor counts memory.
+
+    Parameters
+    ----------
+    size : int, float or str
+        A number of MB, or a number with a unit: ``"512MB"``, ``"2GB"``, ``"1.5 G"``.
+    what : str
+        The option's name, for the message.
+
+    Raises
+    ------
+    InvalidInputError
+        It is neither, or not positive.
+    """
+    match = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    if match:
+        value = float(match[1]) * _UNITS[match[2].lower()] if match[2] else float(match[1])
+    elif isinstance(size, int | float) and not isinstance(size, bool):
+        value = float(size)
+    else:
+        raise InvalidInputError(f'{what} must be a number of MB or a size such as "2GB", not {size!r}')
+    if not 0 < value < 2**40:
+        raise InvalidInputError(f"{what} must be more than 0, not {size!r}")
+    return max(1, -int(-value // 1))  # rounded up: a job never gets less than was asked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What each job of a map asks for.
+
+    Parameters
+    ----------
+    cpus : int
+        Cores.
+    memory : int or str
+        MB, or a size with its unit: ``"2GB"``.
+    disk : int, str or None
+        Likewise; None leaves it to HTCondor.
+    gpus : int
+        GPUs.
+    requirements : str or None
+        A ClassAd expression that a slot must fulfil.
+    priority : int
+        Among the jobs of the same user: the larger, the sooner.
+    environment : mapping of str to str
+        Environment variables for the job, beside the few that it always gets.
+    batch_name : str or None
+        What ``condor_q`` shows; None for the map's tag.
+    accounting_group : str or None
+        The group that the usage is charged to.
+    submit : mapping of str to str
+        Any other submit command, as in a submit file.
+
+    Raises
+    ------
+    InvalidInputError
+        A value that no job could be submitted with.
+    """
+
+    cpus: int = 1
+    memory: int | str = "1GB"
+    disk: int | str | None = None
+    gpus: int = 0
+    requirements: str | None = None
+    priority: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    batch_name: str | None = None
+    accounting_group: str | None = None
+    submit: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("cpus", 1), ("gpus", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InvalidInputError(f"{name} must be an integer of {least} or more, not {value!r}")
+        if not isinstance(self.priority, int):
+            raise InvalidInputError(f"priority must be an integer, not {self.priority!r}")
+        for name in ("environment", "submit"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise InvalidInputError(f"{name} must be a mapping, not a {type(getattr(self, name)).__name__}")
+        for name in self.environment:
+            if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+                raise InvalidInputError(f"{name!r} is no name for an environment variable")
+        for command, value in self.submit.items():
+            if not isinstance(command, str) or not _COMMAND.fullmatch(command):
+                raise InvalidInputError(f"{command!r} is no submit command")
+            if command.lower() in RESERVED:
+                raise InvalidInputError(f"condormap sets the submit command {command!r} itself")
+            _one_line(command, value)
+        self.commands()  # refuses what is wrong with the rest
+
+    @property
+    def memory_mb(self) -> int:
+        """The memory in MB."""
+        return megabytes(self.memory, "memory")
+
+    def commands(self) -> dict[str, str]:
+        """Return the submit commands: name -> value."""
+        commands = {"request_cpus": str(self.cpus), "request_memory": str(self.memory_mb)}
+        if self.disk is not None:
+            commands["request_disk"] = str(megabytes(self.disk, "disk") * 1024)  # in KB
+        if self.gpus:
+            commands["request_gpus"] = str(self.gpus)
+        if self.priority:
+            commands["priority"] = str(self.priority)
+        for name in ("requirements", "batch_name", "accounting_group"):
+            value = getattr(self, name)
+            if value is not None:
+                commands[name] = _one_line(name, value)
+        commands.update({name: str(value) for name, value in self.submit.items()})
+        return commands
+
+
+def _one_line(name: str, value: Any) -> str:
+    """Return a value that stays on its line of a submit file: a newline would start another command."""
+    text = str(value)
+    if not text.isprintable() or text.rstrip().endswith("\\"):
+        raise InvalidInputError(f"{name} must be one line of printable text, not {text!r}")
+    return text
+
+
+def quote(words: Mapping[str, str] | list[str]) -> str:
+    """Return arguments (a list) or an environment (a mapping) in HTCondor's quoted syntax.
+
+    Raises
+    ------
+    InvalidInputError
+        A word contains a newline or another character that a submit file cannot carry.
+    """
+    if isinstance(words, Mapping):
+        words = [f"{name}={value}" for name, value in words.items()]
+    quoted = []
+    for word in words:
+        if "\n" in word or "\r" in word or "\0" in word:
+            raise InvalidInputError(f"{word!r} cannot be passed to a job: it contains a line break")
+        text = escape(word.replace("'", "''").replace('"', '""'))
+        quoted.append(f"'{text}'" if not word or re.search(r"[\s']", word) else text)
+    return '"' + " ".join(quoted) + '"'
+
+
+def escape(text: str) -> str:
+    """Return `text` such that the submit language takes its dollar signs literally."""
+    return text.replace("$", "$(DOLLAR)")

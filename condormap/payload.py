@@ -1,0 +1,264 @@
+"""What a job reads and what it writes back: the item store and the outcome frames.
+
+Travels into the job with `condormap.runner` and `condormap.worker`: standard library only.
+
+Item store
+    ``items.pkl`` holds one pickle after the other; ``items.idx`` holds where each ends, as little-endian
+    unsigned 64-bit integers. Item ``i`` is the bytes from end ``i - 1`` (0 for the first) to end ``i``.
+
+Chunk table
+    ``chunks.bin`` holds a pair of unsigned 64-bit integers for each chunk: the half-open range of positions
+    that it covers. A position is an item's index, or, where the submission has a ``selection.bin``, an index
+    into that list of item indices (a retry runs a few items from all over the map).
+
+Outcome file
+    One per attempt at a chunk, append-only, a sequence of frames::
+
+        prefix   magic "CMF1", length of the header, length of the data, CRC-32 of the header
+        header   JSON
+        data     the items' pickles, one after the other
+        trailer  CRC-32 of the data
+
+    A batch of items is one frame; its header has a column per property, so that a status is learnt without
+    unpickling anything::
+
+        {"kind": "items", "runs": [[first, stop], ...], "states": "rrer", "sizes": [...], "us": [...]}
+
+    ``states`` has a letter for each item (`RESULT`, `ERROR`, `DIED`); ``us`` is the time in microseconds.
+    With ``"shared": true`` the data is one pickle that holds for all items of the frame. The first frame is
+    ``start`` (host, Python...), the last one of a complete attempt is ``end``. A torn tail is no frame.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+RESULT, ERROR, DIED = "r", "e", "d"
+FUNCTION_FILE, ITEMS_FILE, INDEX_FILE = "func.pkl", "items.pkl", "items.idx"
+CHUNKS_FILE, SELECTION_FILE = "chunks.bin", "selection.bin"
+FILES_PER_FOLDER = 1000  # of chunks: a folder with 100,000 files is slow on every file system
+
+_PAIR = struct.Struct("<QQ")
+_PREFIX = struct.Struct("<4sIQI")
+_TRAILER = struct.Struct("<I")
+_MAGIC = b"CMF1"
+
+
+class DamagedError(Exception):
+    """A file is not what this module wrote."""
+
+
+def little_endian(values: Iterable[int]) -> array[int]:
+    """Return `values` as an array of unsigned 64-bit integers; see `array_bytes`."""
+    return array("Q", values)
+
+
+def array_bytes(values: array[int]) -> bytes:
+    """Return the little-endian bytes of an array of unsigned 64-bit integers."""
+    if struct.pack("=H", 1) != struct.pack("<H", 1):
+        values = array("Q", values)
+        values.byteswap()
+    return values.tobytes()
+
+
+def array_from(data: bytes) -> array[int]:
+    """Return the array of unsigned 64-bit integers that `array_bytes` wrote."""
+    values = array("Q")
+    values.frombytes(data)
+    if struct.pack("=H", 1) != struct.pack("<H", 1):
+        values.byteswap()
+    return values
+
+
+def read_slice(path: Path, start: int, stop: int) -> array[int]:
+    """Return the 64-bit integers ``start`` to ``stop`` (exclusive) of a file of them."""
+    with path.open("rb") as file:
+        file.seek(8 * start)
+        data = file.read(8 * (stop - start))
+    if len(data) != 8 * (stop - start):
+        raise DamagedError(f"{path} ends before entry {stop}")
+    return array_from(data)
+
+
+def chunk_range(folder: Path, chunk: int) -> range:
+    """Return the positions of a chunk, from the chunk table of a submission's folder."""
+    start, stop = read_slice(folder / CHUNKS_FILE, 2 * chunk, 2 * chunk + 2)
+    return range(start, stop)
+
+
+def write_chunks(folder: Path, chunks: Iterable[range]) -> None:
+    """Write the chunk table of a submission."""
+    (folder / CHUNKS_FILE).write_bytes(b"".join(_PAIR.pack(c.start, c.stop) for c in chunks))
+
+
+def read_chunks(folder: Path) -> list[range]:
+    """Return the chunk table of a submission."""
+    data = (folder / CHUNKS_FILE).read_bytes()
+    return [range(start, stop) for start, stop in _PAIR.iter_unpack(data)]
+
+
+def chunk_items(folder: Path, chunk: int) -> range | array[int]:
+    """Return the item indices of a chunk, in the order in which they are computed."""
+    positions = chunk_range(folder, chunk)
+    selection = folder / SELECTION_FILE
+    return read_slice(selection, positions.start, positions.stop) if selection.exists() else positions
+
+
+def read_items(folder: Path, items: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield (index, pickle) for the given items of the item store in `folder`."""
+    with (folder / ITEMS_FILE).open("rb", buffering=1 << 20) as file:
+        for run in runs_of(items):
+            ends = read_slice(folder / INDEX_FILE, max(run.start - 1, 0), run.stop)
+            begin = 0 if run.start == 0 else ends.pop(0)
+            file.seek(begin)
+            for index, end in zip(run, ends, strict=True):
+                data = file.read(end - begin)
+                if len(data) != end - begin:
+                    raise DamagedError(f"{file.name} ends before item {index}")
+                yield index, data
+                begin = end
+
+
+def runs_of(items: Iterable[int]) -> Iterator[range]:
+    """Yield the maximal ranges of consecutive numbers in `items`, in order."""
+    if isinstance(items, range) and items.step == 1:
+        if items:
+            yield items
+        return
+    start = stop = -1
+    for item in items:
+        if item != stop:
+            if stop > start:
+                yield range(start, stop)
+            start = item
+        stop = item + 1
+    if stop > start:
+        yield range(start, stop)
+
+
+def chunk_file(folder: Path, chunk: int, suffix: str) -> Path:
+    """Return the file of a chunk in a sharded folder: ``folder/3/3017.suffix``."""
+    return folder / str(chunk // FILES_PER_FOLDER) / f"{chunk}.{suffix}"
+
+
+def make_shards(folder: Path, n_chunks: int) -> None:
+    """Make the sub-folders that `chunk_file` names."""
+    for shard in range((n_chunks + FILES_PER_FOLDER - 1) // FILES_PER_FOLDER):
+        (folder / str(shard)).mkdir(parents=True, exist_ok=True)
+
+
+# ---- frames -----------------------------------------------------------------------------------------------
+
+
+def write_frame(
+    file: BinaryIO, header: dict[str, Any], parts: Iterable[bytes | memoryview] = (), size: int = 0
+) -> None:
+    """Append one frame to an unbuffered file opened for writing.
+
+    Parameters
+    ----------
+    file : binary file
+        Unbuffered, positioned at the end of the last complete frame.
+    header : dict
+        JSON values.
+    parts : iterable of bytes
+        The data, in pieces, so that a large result is not copied into one.
+    size : int
+        The total size of `parts` in bytes.
+    """
+    text = json.dumps(header, separators=(",", ":")).encode()
+    head = _PREFIX.pack(_MAGIC, len(text), size, zlib.crc32(text)) + text
+    if size <= 1 << 20:
+        data = b"".join(parts)
+        _write_all(file, head + data + _TRAILER.pack(zlib.crc32(data)))
+        return
+    _write_all(file, head)
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+        _write_all(file, part)
+    _write_all(file, _TRAILER.pack(crc))
+
+
+def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a frame is in its file, and its header.
+
+    Attributes
+    ----------
+    header : dict
+        The JSON header.
+    data_start, data_stop : int
+        The byte range of the data in the file.
+    end : int
+        Where the next frame starts.
+    """
+
+    header: dict[str, Any]
+    data_start: int
+    data_stop: int
+    end: int
+
+
+def read_frame(file: BinaryIO, offset: int) -> Frame | None:
+    """Return the frame that starts at `offset`, or None where no complete frame is (yet).
+
+    Raises
+    ------
+    DamagedError
+        The bytes there are not a frame.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size < offset + _PREFIX.size:
+        return None
+    file.seek(offset)
+    magic, header_size, data_size, crc = _PREFIX.unpack(file.read(_PREFIX.size))
+    if magic != _MAGIC:
+        raise DamagedError(f"{file.name} has no outcome frame at byte {offset}")
+    data_start = offset + _PREFIX.size + header_size
+    end = data_start + data_size + _TRAILER.size
+    if size < end:
+        return None
+    text = file.read(header_size)
+    if zlib.crc32(text) != crc:
+        raise DamagedError(f"{file.name}: the header of the frame at byte {offset} is damaged")
+    return Frame(json.loads(text), data_start, data_start + data_size, end)
+
+
+def read_frames(path: Path, offset: int = 0) -> Iterator[Frame]:
+    """Yield the complete frames of an outcome file from `offset` on."""
+    with path.open("rb") as file:
+        while frame := read_frame(file, offset):
+            yield frame
+            offset = frame.end
+
+
+def read_data(path: Path, frame: Frame) -> bytes:
+    """Return the data of a frame, checked against its checksum.
+
+    Raises
+    ------
+    DamagedError
+        The checksum does not fit.
+    """
+    with path.open("rb") as file:
+        file.seek(frame.data_start)
+        data = file.read(frame.data_stop - frame.data_start)
+        trailer = file.read(_TRAILER.size)
+    if len(trailer) != _TRAILER.size or _TRAILER.unpack(trailer)[0] != zlib.crc32(data):
+        raise DamagedError(f"{path}: the data of the frame at byte {frame.data_start} is damaged")
+    return data

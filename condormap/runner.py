@@ -1,0 +1,240 @@
+"""The program inside the job: a supervisor that never runs user code, and the worker that does.
+
+::
+
+    supervisor --fork--> worker: unpickle the function, then for each item: load, call, pickle the result
+        ^                  |
+        +-- shared memory: sizes, times, states and pickles of the finished items
+        |
+        v
+    outcome file: frames (see `condormap.payload`)
+
+The worker writes into memory that it shares with the supervisor, so what it finished outlives it: an item
+that kills the worker (a segfault, ``os._exit``, the kernel's memory killer) costs that item only; the
+supervisor records its death and starts another worker for the rest. A result too large for that memory goes
+through a spill file that has no name. The supervisor alone writes the outcome file: about every 0.2 s, when the
+memory fills, and when the worker has ended.
+
+Run as ``python LIB SPEC CHUNK JOB``: LIB is the folder made by `condormap.bundle`, SPEC the submission's
+``spec.json``, CHUNK the number of the chunk and JOB the job's id. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO
+
+from .payload import DIED, ERROR, chunk_file, chunk_items, read_frames, runs_of, write_frame
+from .worker import CURRENT, FINISHED, SPILLED, SharedMemory, Worker
+
+TICK = 0.1  # seconds; what was finished before one tick is on disk after the next one
+STDERR_TAIL = 2000  # bytes of standard error that go with the record of a death
+
+
+class Supervisor:
+    """Runs one attempt at one chunk."""
+
+    def __init__(self, spec_file: Path, chunk: int, job: str) -> None:
+        self.spec: dict[str, Any] = json.loads(spec_file.read_bytes())
+        self.folder = spec_file.parent
+        self.chunk = chunk
+        self.job = job
+        self.memory = SharedMemory()
+        self.deaths: dict[int, int] = {}
+        self.told_to_stop = False
+
+    def run(self) -> int:
+        """Compute what earlier attempts left of the chunk; return the job's exit code."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.signals, signals_end = os.pipe()
+        os.set_blocking(signals_end, False)
+        signal.set_wakeup_fd(signals_end, warn_on_full_buffer=False)
+        self.out, attempt, finished = open_outcome(self.folder / "outcomes", self.chunk)
+        self.todo = [item for item in chunk_items(self.folder, self.chunk) if item not in finished]
+        write_frame(self.out, self._start_header(attempt))
+        while self.todo and not self.told_to_stop:
+            self._run_worker()
+        write_frame(self.out, self._end_header())
+        if self.told_to_stop:
+            return 128 + signal.SIGTERM
+        remove_empty_output(self.folder)
+        return 0
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        """Note HTCondor's request to leave the machine; the wait for the worker ends with it."""
+        self.told_to_stop = True
+
+    def _start_header(self, attempt: int) -> dict[str, Any]:
+        return {
+            "kind": "start",
+            "attempt": attempt,
+            "job": self.job,
+            "host": os.uname().nodename,
+            "slot": os.environ.get("_CONDOR_SLOT", ""),
+            "python": sys.version.split()[0],
+            "executable": sys.executable,
+            "time": time.time(),
+        }
+
+    def _end_header(self) -> dict[str, Any]:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return {
+            "kind": "end",
+            "complete": not self.todo,
+            "time": time.time(),
+            "cpu": used.ru_utime + used.ru_stime,
+            "max_rss_kb": used.ru_maxrss,
+        }
+
+    def _run_worker(self) -> None:
+        """Fork a worker for what is left, write what it finishes, and record its death if it dies."""
+        memory = self.memory
+        memory.clear()
+        self.flushed = self.flushed_size = 0
+        asks, ask = os.pipe()
+        acks, self.ack = os.pipe()
+        worker = os.fork()
+        if worker == 0:
+            Worker(self.spec, self.folder, memory, self.todo, ask, acks).run()
+        with contextlib.suppress(OSError):
+            os.setpgid(worker, worker)  # the worker does the same: whoever is first
+        status = self._follow(worker, asks)
+        kill_group(worker)
+        for end in (asks, ask, acks, self.ack):
+            os.close(end)
+        if memory.counters[FINISHED] and not memory.counters[CURRENT]:
+            write_shared(self.out, self.todo, ERROR, bytes(memory.area[: memory.sizes[0]]))
+            self.todo.clear()
+            return
+        self._flush(memory.counters[FINISHED])
+        self._forget_flushed()
+        if self.todo and not self.told_to_stop:
+            self._record_death(status, loading=not memory.counters[CURRENT])
+
+    def _follow(self, worker: int, asks: int) -> int:
+        """Write the worker's items as they are finished; return its wait status."""
+        seen = 0
+        while True:
+            ready, _, _ = select.select([asks, self.signals], [], [], TICK)
+            if self.signals in ready:
+                os.read(self.signals, 4096)
+            if self.told_to_stop:
+                kill_group(worker)
+            pid, status = os.waitpid(worker, os.WNOHANG)
+            if pid:
+                return status
+            if asks in ready:  # the worker wants room, and waits until it has it
+                os.read(asks, 1)
+                self._flush(self.memory.counters[FINISHED])
+                self._forget_flushed()
+                seen = 0
+                os.write(self.ack, b"\0")
+            elif not ready:
+                # Only what was there a tick ago: by now its bytes are visible to this process.
+                self._flush(seen)
+                seen = self.memory.counters[FINISHED]
+
+    def _flush(self, finished: int) -> None:
+        """Write the items that are finished and not in the outcome file yet as one frame."""
+        if finished <= self.flushed or not self.memory.counters[CURRENT]:
+            return
+        memory, new = self.memory, slice(self.flushed, finished)
+        sizes = memory.sizes[new].tolist()
+        spilled = sizes[-1] if memory.counters[SPILLED] == finished else 0
+        in_area = sum(sizes) - spilled
+        parts: list[bytes | memoryview] = [memory.area[self.flushed_size : self.flushed_size + in_area]]
+        if spilled:
+            parts.append(memoryview(mmap.mmap(memory.spill.fileno(), spilled, access=mmap.ACCESS_READ)))
+        header = {
+            "kind": "items",
+            "runs": [[run.start, run.stop] for run in runs_of(self.todo[new])],
+            "states": bytes(memory.states[new]).decode(),
+            "sizes": sizes,
+            "us": memory.microseconds[new].tolist(),
+        }
+        write_frame(self.out, header, parts, in_area + spilled)
+        self.flushed = finished
+        self.flushed_size += in_area
+
+    def _forget_flushed(self) -> None:
+        """Start the shared memory anew; the worker does not write meanwhile."""
+        del self.todo[: self.flushed]
+        self.flushed = self.flushed_size = 0
+        self.memory.counters[FINISHED] = self.memory.counters[SPILLED] = 0
+
+    def _record_death(self, status: int, *, loading: bool) -> None:
+        """Record the death of the worker at its current item, or, before the first one, at all items."""
+        item = self.todo[0]
+        self.deaths[item] = self.deaths.get(item, 0) + 1
+        if self.deaths[item] <= self.spec["retries"]:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        death = {"exit": code, "loading": loading, "stderr": tail_of_stderr(), "deaths": self.deaths[item]}
+        items = self.todo if loading else [item]
+        write_shared(self.out, items, DIED, json.dumps(death).encode())
+        del self.todo[: len(items)]
+
+
+def open_outcome(outcomes: Path, chunk: int) -> tuple[BinaryIO, int, set[int]]:
+    """Create the next attempt's outcome file; return it, its number and what earlier attempts finished."""
+    finished: set[int] = set()
+    attempt = 0
+    while True:
+        path = chunk_file(outcomes, chunk, str(attempt))
+        try:
+            return path.open("xb", buffering=0), attempt, finished
+        except FileExistsError:
+            for frame in read_frames(path):
+                for start, stop in frame.header.get("runs", ()):
+                    finished.update(range(start, stop))
+            attempt += 1
+
+
+def write_shared(out: BinaryIO, items: Sequence[int], state: str, data: bytes) -> None:
+    """Write one frame that says the same of several items."""
+    runs = [[run.start, run.stop] for run in runs_of(items)]
+    write_frame(out, {"kind": "items", "runs": runs, "states": state, "shared": True}, [data], len(data))
+
+
+def kill_group(worker: int) -> None:
+    """Kill the worker and whatever processes it left behind."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(worker, signal.SIGKILL)
+
+
+def tail_of_stderr() -> str:
+    """Return the end of the job's standard error, where that is a file."""
+    try:
+        with open("/proc/self/fd/2", "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - STDERR_TAIL))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def remove_empty_output(folder: Path) -> None:
+    """Remove the job's standard output and error files in `folder` where nothing was written to them."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            path = Path(os.readlink(f"/proc/self/fd/{stream}"))
+            if path.is_relative_to(folder.resolve()) and path.stat().st_size == 0:
+                path.unlink()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one attempt at one chunk: ``SPEC CHUNK JOB``."""
+    spec, chunk, job = argv
+    return Supervisor(Path(spec), int(chunk), job).run()

@@ -1,0 +1,214 @@
+"""The process inside a job that runs the user's function, and the memory that it shares with its supervisor.
+
+See `condormap.runner` for how the two work together. Travels with every map; standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import pickle
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, cast
+
+from .payload import ERROR, FUNCTION_FILE, RESULT, read_items
+
+MAX_RECORDS = 1 << 16  # items in one frame
+FLUSH_SIZE = 1 << 20  # bytes in one frame, where the items are smaller than that
+AREA_SIZE = 2 * FLUSH_SIZE
+
+# The counters in the shared memory.
+FINISHED = 0  # records in the memory
+CURRENT = 1  # the item being computed, plus 1; 0 while the function is loaded
+SPILLED = 2  # the record that lies in the spill file, plus 1
+
+
+class SharedMemory:
+    """The finished items that are not in the outcome file yet: a column per property, and their pickles."""
+
+    def __init__(self) -> None:
+        view = memoryview(mmap.mmap(-1, 64 + MAX_RECORDS * 17 + AREA_SIZE))
+        stops = [64, 64 + MAX_RECORDS * 8, 64 + MAX_RECORDS * 16, 64 + MAX_RECORDS * 17]
+        # Casts to the machine's own 64-bit integers: each is stored at once and never seen half written.
+        self.counters = view[: stops[0]].cast("Q")
+        self.sizes = view[stops[0] : stops[1]].cast("Q")
+        self.microseconds = view[stops[1] : stops[2]].cast("Q")
+        self.states = view[stops[2] : stops[3]]
+        self.area = view[stops[3] :]
+        scratch = os.environ.get("_CONDOR_SCRATCH_DIR")
+        self.spill = cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=scratch))  # noqa: SIM115
+
+    def clear(self) -> None:
+        """Forget every record; nobody writes meanwhile."""
+        for counter in (FINISHED, CURRENT, SPILLED):
+            self.counters[counter] = 0
+        self.spill.seek(0)
+        self.spill.truncate()
+
+
+class Worker:
+    """Computes items one after the other; lives in a process of its own and never returns from `run`."""
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        folder: Path,
+        memory: SharedMemory,
+        todo: Sequence[int],
+        ask: int,
+        acks: int,
+    ) -> None:
+        self.star: bool = spec["star"]
+        self.items = folder / spec["items"]
+        self.memory = memory
+        self.todo = tuple(todo)
+        self.ask = ask
+        self.acks = acks
+        self.begin = self.end = 0  # of the newest pickle in the memory's area
+        self.spilling = False
+        self.pickler = pickle.Pickler(self, protocol=5)
+
+    def run(self) -> NoReturn:
+        """Compute all items and leave without the interpreter's clean-up."""
+        code = 1
+        try:
+            os.setpgid(0, 0)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            try:
+                function = pickle.loads((self.items / FUNCTION_FILE).read_bytes())
+            except BaseException as error:
+                self._store(describe(error, "unpickling the function"), ord(ERROR), 0)
+            else:
+                self._compute(function)
+            code = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+            os._exit(code)  # whatever threads and exit handlers the function left behind
+
+    def _compute(self, function: Callable[..., Any]) -> None:
+        pid, counters, star = os.getpid(), self.memory.counters, self.star
+        clock, loads, ok, failed = time.perf_counter_ns, pickle.loads, ord(RESULT), ord(ERROR)
+        for index, data in read_items(self.items, self.todo):
+            counters[CURRENT] = index + 1
+            started = clock()
+            try:
+                value = function(*loads(data)) if star else function(loads(data))
+                state = ok
+            except BaseException as error:
+                value, state = describe(error), failed
+            microseconds = (clock() - started) // 1000
+            if os.getpid() != pid:
+                os._exit(0)  # a child that the function forked and that came back
+            self._store(value, state, microseconds)
+
+    def _store(self, value: Any, state: int, microseconds: int) -> None:
+        """Pickle a value and hand it to the supervisor."""
+        self.begin = self.end
+        try:
+            self.pickler.dump(value)
+        except BaseException:
+            state = self._store_otherwise(value, state)
+        finally:
+            self.pickler.clear_memo()
+        memory, counters = self.memory, self.memory.counters
+        record = counters[FINISHED]
+        memory.sizes[record] = memory.spill.tell() if self.spilling else self.end - self.begin
+        memory.microseconds[record] = microseconds
+        memory.states[record] = state
+        if self.spilling:
+            counters[SPILLED] = record + 1
+        counters[FINISHED] = record + 1
+        if self.spilling or self.end >= FLUSH_SIZE or record + 1 == MAX_RECORDS:
+            os.write(self.ask, b"\0")
+            os.read(self.acks, 1)
+            self.begin = 0
+            self._rewind()
+
+    def _store_otherwise(self, value: Any, state: int) -> int:
+        """Pickle by value what can't be pickled by reference, or else the reason; return the item's state."""
+        self._rewind()
+        try:
+            import cloudpickle
+
+            cloudpickle.dump(value, self, protocol=5)
+        except BaseException as error:
+            self._rewind()
+            reason = describe(error, f"pickling the result, a {type(value).__qualname__}")
+            pickle.dump(reason, self, protocol=5)
+            return ord(ERROR)
+        return state
+
+    def _rewind(self) -> None:
+        """Take back what was written of the newest pickle."""
+        self.end = self.begin
+        if self.spilling:
+            self.memory.spill.seek(0)
+            self.memory.spill.truncate()
+            self.spilling = False
+
+    def write(self, data: Any) -> int:
+        """Take the next bytes of a pickle: into the shared memory, or, once too large, the spill file."""
+        view = data if type(data) is bytes else pickle.PickleBuffer(data).raw()
+        size = len(view)
+        if not self.spilling:
+            end = self.end + size
+            if end <= AREA_SIZE:
+                self.memory.area[self.end : end] = view
+                self.end = end
+                return size
+            self.spilling = True
+            self._write_spill(self.memory.area[self.begin : self.end])
+            self.end = self.begin
+        self._write_spill(memoryview(view))
+        return size
+
+    def _write_spill(self, view: memoryview) -> None:
+        while view:
+            view = view[self.memory.spill.write(view) :]
+
+
+def describe(error: BaseException, while_doing: str = "") -> dict[str, Any]:
+    """Return what travels of an exception: the object if it can be pickled, and its traceback as text."""
+    import traceback
+
+    trace = error.__traceback__
+    if trace is not None and not while_doing:
+        trace = trace.tb_next  # without the worker's own frame
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    return {
+        "type": f"{type(error).__module__}.{type(error).__qualname__}",
+        "summary": "".join(traceback.format_exception_only(type(error), error)).strip(),
+        "traceback": text,
+        "while": while_doing,
+        "pickle": pickle_error(error),
+    }
+
+
+def pickle_error(error: BaseException) -> bytes | None:
+    """Return the pickle of an exception that can be unpickled again, else None."""
+    for dumps in (pickle.dumps, _cloudpickle_dumps):
+        try:
+            data = dumps(error)
+            pickle.loads(data)
+        except BaseException:
+            continue
+        return data
+    return None
+
+
+def _cloudpickle_dumps(value: Any) -> bytes:
+    import cloudpickle
+
+    return cast(bytes, cloudpickle.dumps(value))
