@@ -59,7 +59,7 @@ class AptError(Exception):
     @property
     def unreachable(self) -> bool:
         """Whether the mirror did not answer at all, so that asking it for more is useless."""
-        silence = r"Could not (resolve|connect)|Unable to connect|timed out|unreachable"
+        silence = r"Could not (resolve|connect)|Unable to connect|failure resolving|timed out|unreachable"
         return re.search(silence, str(self)) is not None
 
 
@@ -75,8 +75,9 @@ class AptTree:
     """
 
     def __init__(self, folder: Path, source: dict[str, str]) -> None:
+        self._folder = folder
         self.archives = folder / "cache" / "archives"
-        for path in ("sources", "state/lists/partial", "cache/archives/partial", "log"):
+        for path in ("sources", "state/lists/partial", "cache/archives/partial", "log", "tmp"):
             (folder / path).mkdir(parents=True)
         (folder / "state" / "status").touch()
         (folder / "sources" / "condormap.sources").write_text(
@@ -88,6 +89,9 @@ class AptTree:
     def update(self) -> None:
         """Fetch the list of packages and verify its signature."""
         self._run("apt-get", "-q", "update", timeout=300)
+        # Before 2.1, apt only warned where it could fetch nothing.
+        if not any((self._folder / "state" / "lists").glob("*_Packages")):
+            raise AptError("it has no list of packages for this kind of machine")
 
     def show(self, packages: Iterable[str]) -> list[dict[str, str]]:
         """Return the records of those packages that the suite offers, the newest version of each."""
@@ -103,7 +107,8 @@ class AptTree:
         return sorted(self.archives.glob("*.deb"))
 
     def _run(self, program: str, *arguments: str, timeout: float, folder: Path | None = None) -> str:
-        return run([program, "-c", str(self._configuration), *arguments], timeout=timeout, folder=folder)
+        command = [program, "-c", str(self._configuration), *arguments]
+        return run(command, timeout=timeout, folder=folder, temporary=self._folder / "tmp")
 
 
 def apt_settings(**names: str) -> dict[str, str]:
@@ -133,7 +138,9 @@ def stanzas(text: str) -> Iterator[dict[str, str]]:
             yield fields
 
 
-def run(command: list[str], *, timeout: float, folder: Path | None = None) -> str:
+def run(
+    command: list[str], *, timeout: float, folder: Path | None = None, temporary: Path | None = None
+) -> str:
     """Run a program of apt's or dpkg's, in English, and return what it printed.
 
     It dies with this process, even when this process is killed: a download must not go on by itself in
@@ -143,6 +150,8 @@ def run(command: list[str], *, timeout: float, folder: Path | None = None) -> st
         raise InstallError(f"{command[0]} is not on this machine.")
     tie = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    if temporary is not None:
+        environment["TMPDIR"] = str(temporary)
     try:
         answer = subprocess.run(
             [*tie, *command], env=environment, cwd=folder, timeout=timeout, capture_output=True, text=True,

@@ -226,11 +226,13 @@ def _keyring(source: Source, system: Distribution) -> str | None:
     A source that names none, or has a key written into it, gets the distribution's: so a third party's
     repository that uses the same suite names fails apt's verification.
     """
-    named = source.signed_by
-    if named.startswith("/"):
-        first = named.split(",")[0].split()[0]
-        return first if os.path.basename(first).startswith(f"{system.family}-archive-") else None
-    return str(system.keyring) if system.keyring else None
+    keyring = system.keyring
+    if source.signed_by.startswith("/"):
+        named = re.split(r"[\s,]", source.signed_by)[0]
+        if not os.path.basename(named).startswith(f"{system.family}-archive-"):
+            return None
+        keyring = keyring or Path(named)
+    return str(keyring) if keyring else None
 
 
 def _dependencies(record: dict[str, str]) -> Iterator[str]:

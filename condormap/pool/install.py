@@ -196,6 +196,7 @@ def _finish(unpacked: Path, *, source: str, label: str, say: Callable[[str], Non
         "files": _tidy(unpacked),
     }
     (unpacked / STAMP).write_text(json.dumps(stamp))
+    (unpacked / STAMP).chmod(0o644)
     if final.exists():
         final.rename(unpacked.parent / "replaced")
     unpacked.rename(final)
@@ -267,8 +268,9 @@ def _writable(folder: Path) -> Path:
         raise InstallError(f'{folder} has a character in its name that a library path cannot have ( : " $ ).')
     advice = "Set CONDORMAP_HOME to a folder that has room and that you may write to."
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o755)  # whatever the umask: jobs may run as another user
         free = shutil.disk_usage(folder).free
     except OSError as error:
         raise InstallError(f"HTCondor would be installed in {folder}, but: {error}.\n{advice}") from error
