@@ -1,23 +1,31 @@
-"""The calls as the child makes them: the only module that imports HTCondor's bindings, with `eventlog`."""
+"""The calls as the child makes them; with `eventlog` the only code that imports HTCondor's bindings.
+
+Arguments and answers are plain data. An answer is a pair: how the call ended, and the value or a text. The
+endings other than ``"ok"`` become errors in `translate`.
+"""
 
 from __future__ import annotations
 
 import importlib.machinery
+import os
 import re
 import socket
+import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import classad2
 import htcondor2
+from classad2 import ClassAdException
 from htcondor2 import HTCondorException
 
-from condormap.condor.eventlog import EventLog
-
-__all__ = ["Bindings", "HTCondorException", "Refusal"]
+from condormap.condor.eventlog import EventLogs
 
 T = TypeVar("T")
+
+_NO_CONNECTION = "CEDAR:6001"  # HTCondor's code for: could not connect, so nothing can have been done
+
 _ACTIONS = {
     "hold": htcondor2.JobAction.Hold,
     "release": htcondor2.JobAction.Release,
@@ -29,8 +37,8 @@ _ACTIONS = {
 }
 
 
-class Refusal(Exception):
-    """The call ended here, not in HTCondor; `kind` says how (see `translate`)."""
+class _Refusal(Exception):
+    """The call ended here and not in HTCondor; `kind` is the ending."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -38,93 +46,129 @@ class Refusal(Exception):
 
 
 class Bindings:
-    """One method per call of `Condor`; arguments and answers are plain data.
+    """One method per call.
 
     Parameters
     ----------
     path : list of str
-        ``sys.path`` of a fresh interpreter.
+        ``sys.path`` as a fresh interpreter has it.
     """
 
     def __init__(self, path: list[str]) -> None:
         self._path = path
         self._location: Any = None
-        self._owner = ""
-        self._logs: dict[str, EventLog] = {}
+        self._logs = EventLogs()
+        self._calls: dict[str, Callable[..., Any]] = {
+            "act": self._act,
+            "edit": self._edit,
+            "events": self._logs.read,
+            "history": self._history,
+            "importable": self._importable,
+            "param": self._param,
+            "ping": self._ping,
+            "query": self._query,
+            "schedd_ad": self._schedd_ad,
+            "slots": self._slots,
+            "submit": self._submit,
+        }
+        # Many messages of the bindings leave out why ("Error when performing action on the schedd."); with this,
+        # HTCondor writes the reason to standard error, which the parent reads.
+        htcondor2.enable_debug()
 
-    # -- the schedd ---------------------------------------------------------------------------------------------
+    def answer(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, Any]:
+        """Make the call `name`; never raises."""
+        try:
+            return "ok", self._calls[name](**arguments)
+        except _Refusal as refusal:
+            return refusal.kind, str(refusal)
+        except HTCondorException as error:
+            return "condor", str(error)
+        except (ClassAdException, ValueError) as error:  # what the bindings raise for text they cannot parse
+            return "invalid", str(error)
+        except OSError as error:
+            return "file", f"{error.filename}: {error.strerror}"
+        except Exception:
+            return "bug", traceback.format_exc()
+
+    # -- where the schedd is ------------------------------------------------------------------------------------
 
     def _locate(self, schedd: str | None, collector: str | None) -> Any:
-        """Return the ad that says where the schedd is."""
-        if self._location is not None:
-            return self._location
-        found: Any
-        pool = htcondor2.Collector(collector)
-        if schedd is not None:
-            found = pool.locate(htcondor2.DaemonType.Schedd, schedd)
-            if found is None:
-                raise Refusal("unknown", schedd)
-        elif collector is None:
-            found = pool.locate(htcondor2.DaemonType.Schedd)
-        else:
-            found = _only(pool.locateAll(htcondor2.DaemonType.Schedd))
-        self._location = found
-        return found
+        if self._location is None:
+            self._location = _find(schedd, collector)
+        return self._location
 
-    def _on_schedd(self, at: Mapping[str, Any], call: Callable[[Any], T]) -> T:
-        """Make `call` with the schedd; look again for where it is when that has changed, as after a restart."""
+    def _at_schedd(self, at: Mapping[str, Any], call: Callable[[Any], T], *, repeatable: bool = True) -> T:
+        """Make `call` with the schedd's location; if that is an old one, as after a restart, find the new one."""
         known = self._location
-        location = self._locate(**at)
         try:
-            return call(htcondor2.Schedd(location))
+            return call(self._locate(**at))
         except HTCondorException as error:
             self._location = None
-            if known is None or "connect" not in str(error).lower():
+            if known is None or not (repeatable or _NO_CONNECTION in str(error)):
                 raise
-            location = self._locate(**at)
-            if location["MyAddress"] == known["MyAddress"]:
+            if self._locate(**at)["MyAddress"] == known["MyAddress"]:
                 raise
-            return call(htcondor2.Schedd(location))
+            return call(self._location)
 
-    def submit(
-        self, at: Mapping[str, Any], description: str, rows: Sequence[dict[str, str]], count: int
+    # -- calls to the schedd ------------------------------------------------------------------------------------
+
+    def _submit(
+        self, at: Mapping[str, Any], folder: str, description: str, rows: Sequence[dict[str, str]], count: int
     ) -> tuple[int, int, int, tuple[str, ...]]:
+        os.chdir(folder)  # relative paths of the description are the caller's
         with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")  # Python shows a warning that it has shown before only once
+            warnings.simplefilter("always")  # or a warning that was given before is not given again
             submit = htcondor2.Submit(description)
-            visit = submit.issue_credentials()
-            if visit:
-                raise Refusal("visit", visit)
-            items: Iterator[dict[str, str]] | None = iter(rows) if rows else None
-            result = self._on_schedd(at, lambda schedd: schedd.submit(submit, count, itemdata=items))
+            if visit := submit.issue_credentials():
+                raise _Refusal("visit", visit)
+            result = self._at_schedd(
+                at,
+                lambda ad: htcondor2.Schedd(ad).submit(submit, count, itemdata=iter(rows) if rows else None),
+                repeatable=False,
+            )
         texts = tuple(str(warning.message).strip() for warning in caught)
         return result.cluster(), result.first_proc(), result.num_procs(), texts
 
-    def act(
-        self, at: Mapping[str, Any], action: str, jobs: list[str] | str, reason: str
-    ) -> dict[str, int] | None:
-        # A reason that is not a tuple is lost on its way.
-        result = self._on_schedd(at, lambda schedd: schedd.act(_ACTIONS[action], jobs, reason=(reason, 0)))
-        return None if result is None else dict(result.items())
+    def _act(self, at: Mapping[str, Any], action: str, jobs: list[str] | str, reason: str) -> dict[str, int]:
+        if isinstance(jobs, str):
+            jobs = str(_expression(jobs, "the constraint"))
+        # A reason that is not a tuple is lost, and so is one with an unescaped quote, a newline, a last backslash.
+        text = " ".join(reason.split()).replace('"', '\\"')
+        text += " " if text.endswith("\\") else ""
+        totals = self._at_schedd(
+            at, lambda ad: htcondor2.Schedd(ad).act(_ACTIONS[action], jobs, reason=(text, 0))
+        )
+        if totals is None:
+            raise HTCondorException("the schedd gave no totals")
+        return dict(totals.items())
 
-    def edit(self, at: Mapping[str, Any], attributes: dict[str, str], constraint: str) -> int:
-        for name, expression in attributes.items():
-            _check_expression(expression, f"the value of {name}")
-        _check_expression(constraint, "the constraint")
-        if not self._owner:
-            self._owner = self.ping(at)["user"].partition("@")[0]
-        # Without an Owner clause a queue super user would edit everyone's jobs.
-        mine = f"({constraint}) && Owner == {classad2.quote(self._owner)}"
+    def _edit(self, at: Mapping[str, Any], attributes: dict[str, str], constraint: str) -> int:
+        # As parsed and written again by us: the schedd takes a value that is no expression without a word.
+        values = {name: _expression(text, f"the value of {name}") for name, text in attributes.items()}
+        # Without an Owner clause, a queue super user would edit everyone's jobs.
+        owner = self._ping(at)["user"].partition("@")[0]
+        mine = f"({_expression(constraint, 'the constraint')}) && Owner == {classad2.quote(owner)}"
 
-        def edit(schedd: Any) -> int:
+        def edit(ad: Any) -> int:
+            schedd = htcondor2.Schedd(ad)
             edited = 0
-            for name, expression in attributes.items():
-                edited = schedd.edit(mine, name, expression)
+            for name, value in values.items():
+                try:
+                    edited = schedd.edit(mine, name, value)
+                except HTCondorException as error:
+                    if "matching constraint" not in str(error):
+                        raise
+                    # That covers "no such job" and "not that attribute"; an edit by id says which.
+                    found = schedd.query(mine, ["ClusterId", "ProcId"], limit=1)
+                    if not found:
+                        return 0
+                    schedd.edit([f"{found[0]['ClusterId']}.{found[0]['ProcId']}"], name, value)
+                    raise
             return edited
 
-        return self._on_schedd(at, edit)
+        return self._at_schedd(at, edit)
 
-    def query(
+    def _query(
         self,
         at: Mapping[str, Any],
         constraint: str,
@@ -133,73 +177,87 @@ class Bindings:
         all_users: bool,
         cluster_ads: bool,
     ) -> list[dict[str, Any]]:
-        options = htcondor2.QueryOpt.Default
-        if not all_users:
-            options |= htcondor2.QueryOpt.DefaultMyJobsOnly
+        wanted = str(_expression(constraint, "the constraint"))
+        options = htcondor2.QueryOpt.Default if all_users else htcondor2.QueryOpt.DefaultMyJobsOnly
         if cluster_ads:
             options |= htcondor2.QueryOpt.IncludeClusterAd
-        ads = self._on_schedd(
-            at, lambda schedd: schedd.query(constraint, projection, limit=limit, opts=options)
+        ads = self._at_schedd(
+            at, lambda ad: htcondor2.Schedd(ad).query(wanted, projection, limit=limit, opts=options)
         )
         return [_plain(ad) for ad in ads]
 
-    def history(
+    def _history(
         self, at: Mapping[str, Any], constraint: str, projection: list[str], limit: int, since: str
     ) -> list[dict[str, Any]]:
-        ads = self._on_schedd(
-            at, lambda schedd: schedd.history(constraint, projection, limit, since=since or None)
+        wanted = str(_expression(constraint, "the constraint"))
+        stop = _expression(since, "since") if since else None
+        ads = self._at_schedd(
+            at, lambda ad: htcondor2.Schedd(ad).history(wanted, projection, limit, since=stop)
         )
         return [_plain(ad) for ad in ads]
 
-    def schedd_ad(self, at: Mapping[str, Any]) -> dict[str, Any]:
-        ads = htcondor2.Collector(self._locate(**at)).query(htcondor2.AdType.Schedd)
+    def _schedd_ad(self, at: Mapping[str, Any]) -> dict[str, Any]:
+        # The schedd's own answer and not the collector's copy, which is as old as the last update.
+        ads = self._at_schedd(at, lambda ad: htcondor2.Collector(ad).query(htcondor2.AdType.Schedd))
         return _plain(ads[0])
 
-    def ping(self, at: Mapping[str, Any]) -> dict[str, str]:
-        location = self._locate(**at)
-        answer = htcondor2.ping(location, "WRITE")
+    def _ping(self, at: Mapping[str, Any]) -> dict[str, str]:
+        session = self._at_schedd(at, lambda ad: htcondor2.ping(ad, "WRITE"))
         return {
-            "user": answer.get("MyRemoteUserName", ""),
-            "method": answer.get("AuthMethods", ""),
-            "schedd": location.get("Name", ""),
-            "address": location.get("MyAddress", ""),
-            "version": location.get("CondorVersion", ""),
+            "user": session.get("MyRemoteUserName", ""),
+            "method": session.get("AuthMethods", ""),
+            "schedd": self._location.get("Name", ""),
+            "address": self._location.get("MyAddress", ""),
+            "version": self._location.get("CondorVersion", ""),
         }
 
-    # -- the rest -----------------------------------------------------------------------------------------------
+    # -- other calls --------------------------------------------------------------------------------------------
 
-    def slots(self, collector: str | None, constraint: str, projection: list[str]) -> list[dict[str, Any]]:
-        ads = htcondor2.Collector(collector).query(htcondor2.AdType.Startd, constraint, projection)
+    def _slots(self, collector: str | None, constraint: str, projection: list[str]) -> list[dict[str, Any]]:
+        wanted = str(_expression(constraint, "the constraint"))
+        ads = htcondor2.Collector(collector).query(htcondor2.AdType.Startd, wanted, projection)
         return [_plain(ad) for ad in ads]
 
-    def param(self, names: list[str]) -> dict[str, str | None]:
-        return {name: _param(name) for name in names}
+    def _param(self, names: list[str]) -> dict[str, str | None]:
+        values: dict[str, str | None] = {}
+        for name in names:
+            try:
+                values[name] = str(htcondor2.param[name])
+            except KeyError:
+                values[name] = None
+        return values
 
-    def events(self, path: str, offset: int, limit: int) -> tuple[str, int, str | None]:
-        log = self._logs.get(path)
-        if log is None:
-            log = self._logs[path] = EventLog(path)
-        return log.read(offset, limit)
-
-    def importable(self, names: list[str]) -> dict[str, str | None]:
-        return {name: _origin(name, self._path) for name in names}
+    def _importable(self, names: list[str]) -> dict[str, str | None]:
+        # PYTHONPATH is the user's process's, or its shell's: a job does not have it.
+        added = {os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each}
+        path = [each for each in self._path if os.path.abspath(each) not in added]
+        return {name: _origin(name, path) for name in names}
 
 
-def _only(ads: list[Any]) -> Any:
-    """Return the one schedd of a pool that was named by its collector: this machine's, or the only one."""
+def _find(schedd: str | None, collector: str | None) -> Any:
+    """Return the ad that says where the schedd is; `Schedd(None)` would silently take the local one."""
+    pool = htcondor2.Collector(collector)
+    if schedd is not None:
+        found = pool.locate(htcondor2.DaemonType.Schedd, schedd)
+        if found is None:
+            raise _Refusal("unknown", schedd)
+        return found
+    if collector is None:
+        return pool.locate(htcondor2.DaemonType.Schedd)
+    # Of a pool that was named by its collector: this machine's schedd, or the only one.
+    ads = pool.locateAll(htcondor2.DaemonType.Schedd)
     here = [ad for ad in ads if ad.get("Machine") == socket.getfqdn()]
-    if len(here) == 1:
-        return here[0]
-    if len(ads) == 1:
-        return ads[0]
-    raise Refusal("which", ", ".join(sorted(ad.get("Name", "?") for ad in ads)))
+    for choice in (here, ads):
+        if len(choice) == 1:
+            return choice[0]
+    raise _Refusal("which", ", ".join(sorted(ad.get("Name", "?") for ad in ads)))
 
 
-def _check_expression(text: str, what: str) -> None:
+def _expression(text: str, what: str) -> Any:
     try:
-        classad2.ExprTree(text)
-    except Exception as error:
-        raise Refusal("invalid", f"{what} is not a ClassAd expression: {text!r} ({error})") from None
+        return classad2.ExprTree(f"({text})")  # the parentheses refuse "1; Other = 2"
+    except ClassAdException:
+        raise _Refusal("invalid", f"{what} is not a ClassAd expression: {text}") from None
 
 
 def _plain(ad: Any) -> dict[str, Any]:
@@ -207,8 +265,10 @@ def _plain(ad: Any) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, (classad2.Value, classad2.ExprTree)):  # Value is an int: it must come first
-        return None if value is classad2.Value.Undefined else str(value)
+    if value is classad2.Value.Undefined:
+        return None
+    if isinstance(value, classad2.Value):  # an int, so it must come before
+        return "error"
     if isinstance(value, (str, int, float)):
         return value
     if isinstance(value, classad2.ClassAd):
@@ -218,22 +278,13 @@ def _value(value: Any) -> Any:
     return str(value)
 
 
-def _param(name: str) -> str | None:
-    try:
-        return str(htcondor2.param[name])
-    except KeyError:
-        return None
-
-
 def _origin(name: str, path: list[str]) -> str | None:
     if not re.fullmatch(r"\w+", name):
         return None
     for finder in (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter):
-        spec = finder.find_spec(name)
-        if spec is not None:
+        if (spec := finder.find_spec(name)) is not None:
             return spec.origin
     spec = importlib.machinery.PathFinder.find_spec(name, path)
     if spec is None:
         return None
-    locations = list(spec.submodule_search_locations or ())
-    return spec.origin or (locations[0] if locations else None)
+    return spec.origin or next(iter(spec.submodule_search_locations or ()), None)

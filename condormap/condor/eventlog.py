@@ -1,58 +1,117 @@
-"""Reading one job event log in the child: from a byte offset, without waiting, noticing damage."""
+"""Reading job event logs in the child: from a byte offset, never waiting, noticing damage.
+
+The bindings take garbage for the end of the log, and let an event without its end swallow the next one. So the
+events that they give are counted against the file's own bytes.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from collections import OrderedDict
 from typing import Any
 
 import htcondor2
 
-_END = b"...\n"
+_END = b"\n...\n"
 _HEAD = re.compile(rb"^\d{3} \(-?\d+\.-?\d+\.-?\d+\) ", re.MULTILINE)
+_OPEN_LOGS = 32  # readers that stay open, each a file descriptor
 
 
-class EventLog:
-    """A reader that stays open between calls.
+class EventLogs:
+    """The logs that are being read; the ones read last stay open."""
 
-    Parameters
-    ----------
-    path : str
-        The log; it must exist.
-    """
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, _EventLog] = OrderedDict()
 
+    def read(self, path: str, offset: int, limit: int) -> tuple[str, int, str | None]:
+        """Return the events of `path` after `offset`, as `_EventLog.read` does."""
+        log = self._open.pop(path, None) or _EventLog(path)
+        answer = log.read(offset, limit)
+        self._open[path] = log
+        if len(self._open) > _OPEN_LOGS:
+            self._open.popitem(last=False)[1].close()
+        return answer
+
+
+class _EventLog:
     def __init__(self, path: str) -> None:
         self._path = path
         self._reader: Any = None
         self._offset = -1
-        self._identity: tuple[int, int] | None = None
+        self._file: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = None
 
     def read(self, offset: int, limit: int) -> tuple[str, int, str | None]:
-        """Return a JSON list of the events after `offset`, the offset behind them, and what is wrong."""
+        """Return a JSON list of at most `limit` events, the offset behind them, and what is wrong or None."""
         status = os.stat(self._path)
-        identity = (status.st_dev, status.st_ino)
-        damaged = None
-        if self._identity not in (None, identity):
-            damaged = "the file was replaced by another"
-            self._reader = None
-        self._identity = identity
+        file = (status.st_dev, status.st_ino)
+        replaced = self._file not in (None, file)
+        if replaced:
+            self.close()
+        self._file = file
         if status.st_size < offset:
-            return "[]", offset, f"the file is shorter ({status.st_size} bytes) than what was read of it"
-        if status.st_size == offset:
-            return "[]", offset, damaged
-        if self._reader is None or self._offset != offset:
+            self.close()
+            return "[]", offset, f"it has {status.st_size} bytes, and {offset} bytes of it had been read"
+        damaged = ["it was replaced by another file"] if replaced else []
+        if self._offset != offset:
+            self.close()
+        texts: list[str] = []
+        while len(texts) < limit and offset < status.st_size:
+            events, end = self._batch(offset, limit - len(texts))
+            if wrong := _damage(self._path, offset, end, len(events)):
+                damaged.append(wrong)
+            if end == offset:
+                break
+            texts += events
+            offset = end
+        self._offset = offset
+        return f"[{','.join(texts)}]", offset, "; ".join(damaged) or None
+
+    def _batch(self, offset: int, limit: int) -> tuple[list[str], int]:
+        """Return events until `limit`, the log's end, or something that the bindings cannot read."""
+        if self._reader is None:
             self._reader = _open(self._path, offset)
         texts: list[str] = []
         reader = self._reader.events(0)
-        for event in reader:
-            texts.append(event._data.printJson())
-            if len(texts) >= limit:
-                break
-        self._offset = reader.__getstate__()[1]
-        return "[" + ",".join(texts) + "]", self._offset, damaged
+        try:
+            for event in reader:
+                texts.append(event._data.printJson())
+                if len(texts) >= limit:
+                    break
+        except htcondor2.HTCondorException:
+            self.close()
+            if texts:  # what came before the damage first: read it again to learn where it ends
+                return self._batch(offset, len(texts))
+            return texts, _next_event(self._path, offset)
+        return texts, reader.__getstate__()[1]
 
 
 def _open(path: str, offset: int) -> Any:
+    # A reader at an offset can only be had the way that pickle makes one.
     reader = htcondor2.JobEventLog.__new__(htcondor2.JobEventLog)
     reader.__setstate__(({"_deadline": 0, "_filename": path}, offset))
     return reader
+
+
+def _damage(path: str, start: int, end: int, events: int) -> str | None:
+    """Compare the number of events that were read from a stretch of the file with what the stretch looks like."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        text = file.read(end - start)
+    heads, ends = len(_HEAD.findall(text)), text.count(_END)
+    if heads == ends == events:
+        return None
+    return f"bytes {start} to {end} have {heads} heads and {ends} ends of events, and {events} could be read"
+
+
+def _next_event(path: str, offset: int) -> int:
+    """Return the offset behind the next end of an event, or `offset` when there is none yet."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        found = file.read().find(_END)
+    return offset if found < 0 else offset + found + len(_END)

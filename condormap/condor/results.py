@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import enum
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -105,3 +107,17 @@ class EventBatch(NamedTuple):
     events: list[Event]
     offset: int
     damaged: str | None
+
+
+def read_events(text: str) -> list[Event]:
+    """Return the events of a JSON list, as the child reads them from a log."""
+    seconds: dict[str, float] = {}  # many events of one second
+    events = []
+    for info in json.loads(text):
+        stamp = info.pop("EventTime")
+        if stamp not in seconds:
+            # Local time, unless it ends in Z. (The bindings' own `timestamp` takes that for local time too.)
+            seconds[stamp] = datetime.datetime.fromisoformat(stamp).timestamp()
+        number, cluster, proc = info.pop("EventTypeNumber"), info.pop("Cluster", -1), info.pop("Proc", -1)
+        events.append(Event(number, cluster, proc, seconds[stamp], info))
+    return events

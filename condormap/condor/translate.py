@@ -1,4 +1,8 @@
-"""From HTCondor's one exception class to condormap's errors: the only place that reads the messages."""
+"""From the child's answers to condormap's errors: the only place that reads HTCondor's messages.
+
+The bindings raise one class for everything, and often without the reason; HTCondor writes that to standard error
+(see `Bindings`). Both texts are read here. The messages are those of 23.9 to 25.14.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,118 @@ import re
 
 from condormap import errors
 
-# The first pattern that is found in the message decides. The messages are those of 23.9 to 25.14.
+# The first pattern that is found decides. The order matters: a call that was not authorised is also reported as
+# one that could not connect.
 _MESSAGES: tuple[tuple[str, type[errors.CondorError]], ...] = (
-    (r"DENIED|authenticat|authoriz|permission denied|not allowed|SECMAN:20(04|10)", errors.NotAuthorizedError),
-    (r"connect|locate|communicat|unable to (contact|send|read)|timed out|socket|SECMAN:2007", errors.UnreachableError),
+    (r"Failed to create (job|submit digest|proc|cluster ad)|Submit:-?\d+:|credd", errors.RefusedError),
+    (
+        r'SECMAN:20(04|05|10)|AUTHENTICATE:\d+|"DENIED"|PERMISSION DENIED|no auth(entication)? method'
+        r"|failed to authenticate|authentication failed|not authorized|UnauthorizedError",
+        errors.NotAuthorizedError,
+    ),
+    (r"Unable to commit transaction|Attempt to edit", errors.RefusedError),
+    (
+        r"CEDAR:600\d|(failed|unable) to connect|can't connect|connection (refused|reset|closed)"
+        r"|SECMAN:20(03|07|11)|failed communication|communication error|timed? ?out|failed to start command"
+        r"|unable to determine collector host|unknown host|unable to (read|send|receive)|gave no totals"
+        r"|failed to (send|receive|read)|error when performing action",
+        errors.UnreachableError,
+    ),
+    (r"unable to (locate|find)|can't find address", errors.UnknownScheddError),
 )
 
+_ADVICE: dict[type[errors.CondorError], str] = {
+    errors.NotAuthorizedError: (
+        "`condormap doctor` shows as whom you are authenticated; ask the pool's administrator for access if that"
+        " is the right name, else for how to authenticate (a token, a Kerberos ticket...)"
+    ),
+    errors.UnreachableError: "see whether the daemon runs (`condormap doctor`), then call again",
+    errors.UnknownScheddError: "name a schedd that the pool has, as schedd=",
+}
 
-def classify(text: str) -> type[errors.CondorError]:
-    """Return the class of error for a message of the bindings."""
+_TIMESTAMP = re.compile(r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d(\.\d+)? (\(.*?\) )*", re.MULTILINE)
+_EDGES = "\t\n ;."
+
+
+def classify(message: str, log: str = "") -> type[errors.CondorError]:
+    """Return the class of error for a message of the bindings and what HTCondor logged beside it."""
+    text = f"{message}\n{log}"
     for pattern, kind in _MESSAGES:
         if re.search(pattern, text, re.IGNORECASE):
             return kind
     return errors.RefusedError
+
+
+def error(kind: str, text: str, log: str, *, call: str, where: str) -> errors.CondormapError:
+    """Return the error for an answer of the child that is not ``"ok"``.
+
+    Parameters
+    ----------
+    kind, text, log : str
+        How the call ended, what it said, what the child wrote to its standard error meanwhile.
+    call : str
+        What was asked for, for the message: ``"submit"``.
+    where : str
+        Of whom it was asked: ``"the schedd of the configuration (CONDOR_CONFIG is set)"``.
+    """
+    if kind == "condor":
+        return _from_condor(text, log, call, where)
+    if kind == "invalid":
+        if call == "submit":
+            return errors.SubmitRefusedError(
+                f"submit: the description is not in HTCondor's submit language: {_said(text, log)}; nothing was"
+                " submitted"
+            )
+        return errors.InvalidInputError(f"{call}: {text}")
+    if kind == "unknown":
+        return errors.UnknownScheddError(
+            f"{call}: the pool knows no schedd of the name {text!r} ({where});"
+            " `condor_status -schedd` lists the names, in full as schedd= wants them"
+        )
+    if kind == "which":
+        return errors.UnknownScheddError(
+            f"{call}: {where} leaves open which schedd to use, and the pool has {text or 'none'};"
+            " name one, as schedd="
+        )
+    if kind == "visit":
+        return errors.NotAuthorizedError(
+            f"submit: the job needs a credential that you have to allow first: visit {text} and submit again;"
+            " nothing was submitted"
+        )
+    if kind == "file":
+        return errors.StorageError(f"{call}: {text}")
+    if kind == "missing":
+        return errors.CondorError(
+            f"{call}: HTCondor's Python bindings cannot be imported ({text}): install the package htcondor,"
+            " version 25.0 or later, for this Python"
+        )
+    return errors.CondorError(f"{call}: an error in condormap's process for HTCondor calls:\n{text}")
+
+
+def _from_condor(text: str, log: str, call: str, where: str) -> errors.CondorError:
+    kind = classify(text, log)
+    said = _said(text, log)
+    if call == "submit" and kind is errors.RefusedError:
+        return errors.SubmitRefusedError(f"submit: {where} refused it, nothing was submitted: {said}")
+    advice = _ADVICE.get(kind)
+    verb = {
+        errors.NotAuthorizedError: "does not authorise it",
+        errors.UnreachableError: "cannot be reached, or was lost",
+        errors.UnknownScheddError: "was not found",
+    }.get(kind, "refused it")
+    return kind(f"{call}: {where} {verb}: {said}" + (f". What to do: {advice}" if advice else ""))
+
+
+def _said(text: str, log: str) -> str:
+    """Return the message and the log on one line, without time stamps, each sentence once."""
+    parts = dict.fromkeys(
+        part
+        for line in [*text.splitlines(), *_TIMESTAMP.sub("", log).splitlines()]
+        if (part := line.strip(_EDGES))
+    )
+    return "; ".join(parts)
+
+
+def never_connected(message: str) -> bool:
+    """Tell whether an unreachable daemon was never connected to, so that nothing can have been done."""
+    return "CEDAR:6001" in message
