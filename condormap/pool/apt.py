@@ -167,5 +167,5 @@ def run(
 def _complaint(stderr: str) -> str:
     """Return what went wrong in a program's stderr, without what is said twice or only informs."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("E:")] or lines
+    errors = [line for line in lines if line.startswith("E:") and "Some index files" not in line] or lines
     return "; ".join(dict.fromkeys(line.removeprefix("E: ") for line in errors[-4:]))

@@ -95,7 +95,9 @@ def suites(system: Distribution) -> list[str]:
         newest = ["sid", "testing", "stable"]
         own = [system.codename, f"{system.codename}-backports"] if system.codename else []
     else:
-        newest = ["devel", *_ubuntu_series()]
+        series = _ubuntu_series()
+        newer = series[: series.index(system.codename)] if system.codename in series else []
+        newest = ["devel", *newer]
         own = [system.codename] if system.codename else []
     return list(dict.fromkeys([*newest, *own]))
 
@@ -137,15 +139,15 @@ def mirrors(system: Distribution) -> list[dict[str, str]]:
 def closure(apt: AptTree, root: str = "condor") -> Packages | None:
     """Return `root` and the libraries that it needs, or None where the suite has no such package.
 
-    Only packages of the archive's section ``libs`` are followed: the rest (an init system, Python, Perl,
-    tools) is for a system-wide HTCondor, and the machine's own serves as well.
+    Only packages of libraries are followed: the rest (an init system, Python, Perl, tools) is for a
+    system-wide HTCondor, and the machine's own serves as well.
     """
     records: dict[str, dict[str, str]] = {}
     wanted = [root]
     seen = {root}
     while wanted:
         for record in apt.show(wanted):
-            if record["package"] == root or record.get("section", "").endswith("libs"):
+            if record["package"] == root or _is_library(record):
                 records.setdefault(record["package"], record)
         names = [name for record in records.values() for name in _dependencies(record)]
         wanted = [name for name in dict.fromkeys(names) if name not in seen]
@@ -233,6 +235,11 @@ def _keyring(source: Source, system: Distribution) -> str | None:
             return None
         keyring = keyring or Path(named)
     return str(keyring) if keyring else None
+
+
+def _is_library(record: dict[str, str]) -> bool:
+    # Ubuntu files some libraries elsewhere; what can be installed for several machine types at once is one.
+    return record.get("section", "").endswith("libs") or record.get("multi-arch") == "same"
 
 
 def _dependencies(record: dict[str, str]) -> Iterator[str]:
