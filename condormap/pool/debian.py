@@ -238,8 +238,10 @@ def _keyring(source: Source, system: Distribution) -> str | None:
 
 
 def _is_library(record: dict[str, str]) -> bool:
-    # Ubuntu files some libraries elsewhere; what can be installed for several machine types at once is one.
-    return record.get("section", "").endswith("libs") or record.get("multi-arch") == "same"
+    # Ubuntu files some elsewhere; but what can be installed for several kinds of machine at once is a
+    # library too, except for the modules of Python.
+    section = record.get("section", "")
+    return section.endswith("libs") or (record.get("multi-arch") == "same" and not section.endswith("python"))
 
 
 def _dependencies(record: dict[str, str]) -> Iterator[str]:
