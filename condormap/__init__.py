@@ -1,1 +1,62 @@
-"""condormap: call a Python function over a dataset on an HTCondor pool as if it were map."""
+"""condormap: call a Python function over a dataset on an HTCondor pool as if it were `map`.
+
+>>> from condormap import condormap
+>>> list(condormap(lambda x: x * x, range(5)))
+[0, 1, 4, 9, 16]
+
+The names below are loaded when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors
+    from .handle import CondorMap, Item
+    from .mapping import condormap, load, map
+    from .options import JobOptions
+    from .pool.personal import PersonalPool
+    from .status import ItemState, JobStatus
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CondorMap": "handle",
+    "Item": "handle",
+    "ItemState": "status",
+    "JobOptions": "options",
+    "JobStatus": "status",
+    "PersonalPool": "pool.personal",
+    "condormap": "mapping",
+    "load": "mapping",
+    "map": "mapping",
+}
+
+__all__ = [
+    "CondorMap",
+    "Item",
+    "ItemState",
+    "JobOptions",
+    "JobStatus",
+    "PersonalPool",
+    "condormap",
+    "errors",
+    "load",
+    "map",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module(".errors", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -101,7 +101,7 @@ class NoPoolError(PoolError):
 
 
 class DaemonsNotFoundError(PoolError):
-    """This machine has no HTCondor daemons that condormap could find."""
+    """No HTCondor daemons were found on this machine."""
 
 
 class InstallError(PoolError):
@@ -216,7 +216,7 @@ class RemoteError(ItemError):
     """The item's exception or result could not be pickled or unpickled; its text is in the message."""
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - the field's name for it
+class RemoteTraceback(Exception):
     """The traceback of an exception in a job, as text; the ``__cause__`` of the exception that comes back."""
 
     def __init__(self, text: str) -> None:

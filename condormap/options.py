@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .errors import InvalidInputError
@@ -17,7 +17,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What condormap sets itself; a job would not run, or not be found again, with another value.
 RESERVED = frozenset(
     "arguments args error executable initialdir initial_dir iwd log max_idle max_materialize output queue "
-    "should_transfer_files stdin input submit_event_notes transfer_executable universe "
+    "should_transfer_files stdin input submit_event_user_notes transfer_executable universe "
     "+condormapchunk +condormapmap +condormapsubmission "
     "my.condormapchunk my.condormapmap my.condormapsubmission".split()
 )
@@ -103,7 +103,9 @@ class JobOptions:
             raise InvalidInputError(f"priority must be an integer, not {self.priority!r}")
         for name in ("environment", "submit"):
             if not isinstance(getattr(self, name), Mapping):
-                raise InvalidInputError(f"{name} must be a mapping, not a {type(getattr(self, name)).__name__}")
+                raise InvalidInputError(
+                    f"{name} must be a mapping, not a {type(getattr(self, name)).__name__}"
+                )
         for name in self.environment:
             if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
                 raise InvalidInputError(f"{name!r} is no name for an environment variable")
@@ -119,6 +121,10 @@ class JobOptions:
     def memory_mb(self) -> int:
         """The memory in MB."""
         return megabytes(self.memory, "memory")
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the options as JSON values."""
+        return {**asdict(self), "environment": dict(self.environment), "submit": dict(self.submit)}
 
     def commands(self) -> dict[str, str]:
         """Return the submit commands: name -> value."""

@@ -202,6 +202,8 @@ class Frame:
     ----------
     header : dict
         The JSON header.
+    start : int
+        Where the frame starts.
     data_start, data_stop : int
         The byte range of the data in the file.
     end : int
@@ -209,6 +211,7 @@ class Frame:
     """
 
     header: dict[str, Any]
+    start: int
     data_start: int
     data_stop: int
     end: int
@@ -236,7 +239,7 @@ def read_frame(file: BinaryIO, offset: int) -> Frame | None:
     text = file.read(header_size)
     if zlib.crc32(text) != crc:
         raise DamagedError(f"{file.name}: the header of the frame at byte {offset} is damaged")
-    return Frame(json.loads(text), data_start, data_start + data_size, end)
+    return Frame(json.loads(text), offset, data_start, data_start + data_size, end)
 
 
 def read_frames(path: Path, offset: int = 0) -> Iterator[Frame]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import pickle
 import sys
 import sysconfig
 import types
@@ -124,6 +125,21 @@ def write_items(folder: Path, iterables: Sequence[Iterable[Any]], *, strict: boo
         file.write(buffer.getbuffer())
     (folder / INDEX_FILE).write_bytes(array_bytes(ends))
     return len(ends)
+
+
+def unpickle_item(item: int, data: bytes) -> Any:
+    """Return an item from its pickle.
+
+    Raises
+    ------
+    SerializationError
+        It can't be unpickled here.
+    """
+    try:
+        return pickle.loads(data)
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise SerializationError(f"item {item} cannot be unpickled here: {told}") from error
 
 
 def _unless_ragged(items: Iterator[Any], strict: bool) -> Iterator[Any]:

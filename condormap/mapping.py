@@ -1,0 +1,203 @@
+"""condormap(): a function over a dataset on an HTCondor pool, as if it were `map`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from . import store
+from .address import PoolAddress
+from .bundle import bundle
+from .capacity import jobs_at_once
+from .chunks import plan_chunks
+from .condor import Condor, connect
+from .errors import CondorError, InvalidInputError, StorageError, SubmitUnknownError
+from .handle import CondorMap
+from .options import JobOptions
+from .paths import data_home, maps_folder
+from .pool.choose import choose_pool
+from .pool.personal import PersonalPool
+from .serialize import describe_function, local_modules, pickled_by_value, write_function, write_items
+from .submission import describe, load_submission, submit
+
+_OPTIONS = {field.name for field in dataclasses.fields(JobOptions)}
+
+
+def condormap(
+    func: Callable[..., Any],
+    /,
+    *iterables: Iterable[Any],
+    chunksize: int | str = "auto",
+    strict: bool = False,
+    with_input: bool = False,
+    tag: str | None = None,
+    pool: PersonalPool | PoolAddress | str | None = None,
+    schedd: str | None = None,
+    progress: bool | None = None,
+    **options: Any,
+) -> CondorMap:
+    """Submit ``map(func, *iterables)`` to an HTCondor pool and return at once.
+
+    Parameters
+    ----------
+    func : callable
+        Called in the jobs; lambdas, closures and functions from a notebook or a local module work. Print and
+        write what you like: a job runs in the current folder, and its output is kept.
+    *iterables : iterable
+        The items, read to the end and stored before anything is submitted. Of several, `func` gets one element
+        each, as with `map`.
+    chunksize : int or "auto"
+        How many items a job computes at most. ``"auto"`` makes chunks that fall in size, a few for each slot.
+    strict : bool
+        Refuse iterables of different lengths.
+    with_input : bool
+        Results are pairs (item, result).
+    tag : str or None
+        The map's name, for `load`; a readable random one by default.
+    pool : PersonalPool, PoolAddress, str or None
+        The pool, or its collector's address; None for `condormap.pool.choose_pool`'s choice.
+    schedd : str or None
+        The schedd's name, where the pool has several.
+    progress : bool or None
+        Show a bar while waiting; None does so on a terminal and in a notebook.
+    **options
+        What each job asks for: `condormap.options.JobOptions` (``cpus=2, memory="4GB"``).
+
+    Returns
+    -------
+    CondorMap
+        The handle: iterate over it for the results.
+
+    Raises
+    ------
+    InvalidInputError
+        The call can't be meant: `func` isn't callable, an item can't be pickled... Nothing was submitted.
+    NoPoolError
+        There is no pool.
+    CondorError
+        The pool could not be reached, or refused the submission. Nothing was submitted.
+    SubmitUnknownError
+        The schedd did not answer the submission; `load` with the tag finds it again if it is in the queue.
+    StorageError
+        The map's folder could not be written. Nothing was submitted.
+
+    Examples
+    --------
+    >>> from condormap import condormap
+    >>> list(condormap(lambda x: x * x, range(5)))
+    [0, 1, 4, 9, 16]
+    """
+    _check_call(func, iterables)
+    job_options = make_options(options)
+    plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
+    tag = store.check_tag(maps_folder(), tag)
+    address = choose_pool(pool, schedd)
+    condor = connect(address)
+    condor.start()
+    folder = maps_folder() / tag
+    with store.storage_errors(folder):
+        _private(data_home())
+        with store.staging(maps_folder()) as new:
+            n_items = write_items(new, iterables, strict=strict)
+            with pickled_by_value(_modules_by_value(condor)):
+                write_function(new, func)
+            record = store.new_record(tag, n_items, len(iterables) > 1, describe_function(func), address)
+            store.write_record(new, record)
+            (new / store.EVENTS_FILE).touch()
+            if n_items:
+                slots = jobs_at_once(condor, job_options) if n_items > 1 else 1
+                chunks = plan_chunks(n_items, chunksize=chunksize, slots=slots)
+                spec = {"items": "../..", "star": record.star, "retries": 0}
+                part = store.create_submission(new, chunks, spec, job_options.as_record())
+                final = folder / part.relative_to(new)
+                text = describe(load_submission(part), final, record, bundle(data_home()), slots)
+            os.rename(new, folder)
+    if n_items:
+        _submit_or_clean_up(condor, folder, final, text)
+    return CondorMap(folder, with_input=with_input, progress=progress)
+
+
+def map(func: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) -> list[Any]:
+    """Return ``list(map(func, *iterables))``, computed on the pool; takes the options of `condormap`."""
+    return condormap(func, *iterables, **options).results()
+
+
+def load(tag: str, *, with_input: bool = False, progress: bool | None = None) -> CondorMap:
+    """Return the handle of a map that this or another process submitted.
+
+    Parameters
+    ----------
+    tag : str
+        The map's name.
+    with_input, progress
+        As for `condormap`.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no map with this tag.
+    StorageError
+        Its folder can't be read.
+    """
+    folder = maps_folder() / tag
+    if not folder.is_dir():
+        known = sorted(path.name for path in maps_folder().glob("[!.]*")) if maps_folder().is_dir() else []
+        close = difflib.get_close_matches(tag, known)
+        hint = (
+            f"; did you mean {' or '.join(close)}?" if close else f" ({len(known)} maps in {maps_folder()})"
+        )
+        raise InvalidInputError(f"there is no map with the tag {tag!r}{hint}")
+    return CondorMap(folder, with_input=with_input, progress=progress)
+
+
+def make_options(options: Mapping[str, Any]) -> JobOptions:
+    """Return the job options, or say which one is unknown."""
+    for name in options.keys() - _OPTIONS:
+        close = difflib.get_close_matches(name, _OPTIONS)
+        hint = f"did you mean {close[0]}=?" if close else f"there are: {', '.join(sorted(_OPTIONS))}"
+        raise InvalidInputError(f"condormap has no option {name}=; {hint}")
+    return JobOptions(**options)
+
+
+def _check_call(func: Callable[..., Any], iterables: tuple[Iterable[Any], ...]) -> None:
+    if not callable(func):
+        raise InvalidInputError(f"the first argument must be callable, not a {type(func).__name__}: {func!r}")
+    if not iterables:
+        raise InvalidInputError("give condormap at least one iterable after the function")
+    for number, iterable in enumerate(iterables, 2):
+        try:
+            iter(iterable)
+        except TypeError:
+            raise InvalidInputError(
+                f"argument {number} must be iterable, not a {type(iterable).__name__}: {iterable!r}"
+            ) from None
+
+
+def _modules_by_value(condor: Condor) -> list[str]:
+    """Return the loaded modules that a job could not import, or would import from elsewhere."""
+    local = local_modules()
+    found = condor.importable(sorted(local)) if local else {}
+    return [name for name, file in local.items() if found.get(name) != file]
+
+
+def _private(folder: Path) -> None:
+    """Make condormap's folder, for this user only."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+
+
+def _submit_or_clean_up(condor: Condor, folder: Path, part: Path, description: str) -> None:
+    """Submit a new map; where that surely failed, leave nothing behind."""
+    try:
+        submit(condor, load_submission(part), description)
+    except SubmitUnknownError as error:
+        error.add_note(f"condormap: load({folder.name!r}) returns the map if it is in the queue")
+        raise
+    except (CondorError, InvalidInputError, StorageError):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -1,0 +1,257 @@
+"""The outcome files as they grow: which items have an outcome, and what it is."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pickle
+import signal
+from array import array
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import ItemDiedError, RemoteError, RemoteTraceback, StorageError
+from .payload import DIED, DamagedError, Frame, chunk_file, read_data, read_frame
+
+_CACHED_FRAMES = 4
+
+
+class LoadedFrame:
+    """A frame of items in memory: its columns, and its data as it lies in the file."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        with path.open("rb") as file:
+            frame = read_frame(file, start)
+        if frame is None:
+            raise DamagedError(f"{path} ends before byte {start}")
+        self.data = memoryview(read_data(path, frame))
+        header = frame.header
+        self.runs: list[tuple[int, int]] = header["runs"]
+        self.shared: bool = header.get("shared", False)
+        self.states: str = header["states"]
+        self.ends = [0, *itertools.accumulate(header.get("sizes", [len(self.data)]))]
+        self.microseconds: list[int] = header.get("us", [0])
+
+    def position(self, item: int) -> int:
+        """Return where the item is in the columns."""
+        if self.shared:
+            return 0
+        before = 0
+        for first, stop in self.runs:
+            if first <= item < stop:
+                return before + item - first
+            before += stop - first
+        raise KeyError(item)
+
+    def pickle(self, item: int) -> memoryview:
+        """Return the item's bytes."""
+        position = self.position(item)
+        return self.data[self.ends[position] : self.ends[position + 1]]
+
+
+class Outcomes:
+    """The outcomes of a map's items, in 5 bytes an item: a state, and which frame has the rest.
+
+    Parameters
+    ----------
+    n_items : int
+        How many items the map has.
+    """
+
+    def __init__(self, n_items: int) -> None:
+        self.states = bytearray(n_items)  # 0, or the letter of the state
+        self.arrivals: list[range] = []  # the items that have an outcome, in the order in which it was read
+        self.duplicates = 0  # outcomes of items that had one already
+        self._frame_of = array("I", bytes(4 * n_items))
+        self._frames: list[tuple[Path, int, dict[str, Any]]] = []  # file, offset, start header of the attempt
+        self._loaded: OrderedDict[int, LoadedFrame] = OrderedDict()
+
+    @property
+    def n_finished(self) -> int:
+        """How many items have an outcome."""
+        return len(self.states) - self.states.count(0)
+
+    def n_missing(self, items: Sequence[int]) -> int:
+        """Return how many of `items` have no outcome."""
+        if isinstance(items, range):
+            return self.states.count(0, items.start, items.stop)
+        return sum(self.states[item] == 0 for item in items)
+
+    def add(self, path: Path, frame: Frame, attempt: dict[str, Any]) -> int:
+        """Take note of a frame of items; return how many of them had no outcome before."""
+        number = len(self._frames)
+        self._frames.append((path, frame.start, attempt))
+        states = frame.header["states"].encode()
+        shared = frame.header.get("shared", False)
+        column, new = 0, 0
+        for first, stop in frame.header["runs"]:
+            n = stop - first
+            here = states * n if shared else states[column : column + n]
+            if self.states.count(0, first, stop) == n:
+                self._frame_of[first:stop] = array("I", [number]) * n
+                self.states[first:stop] = here
+                self.arrivals.append(range(first, stop))
+                new += n
+            else:
+                for item, state in zip(range(first, stop), here, strict=True):
+                    if self.states[item] == 0:
+                        self._frame_of[item] = number
+                        self.states[item] = state
+                        self.arrivals.append(range(item, item + 1))
+                        new += 1
+            column += n
+        self.duplicates += column - new
+        return new
+
+    def attempt(self, item: int) -> dict[str, Any]:
+        """Return the start header of the attempt that gave an item its outcome."""
+        return self._frames[self._frame_of[item]][2]
+
+    def seconds(self, item: int) -> float:
+        """Return how long the item took in the job; 0 where its worker died."""
+        frame = self._frame(item)
+        return frame.microseconds[frame.position(item)] / 1e6
+
+    def value(self, item: int) -> Any:
+        """Return the result of an item that has one.
+
+        Raises
+        ------
+        RemoteError
+            It can't be unpickled here.
+        """
+        data = self._frame(item).pickle(item)
+        try:
+            return pickle.loads(data)
+        except Exception as error:
+            raise RemoteError(
+                f"the result of item {item} ({len(data)} bytes) cannot be unpickled here: {type(error).__name__}: "
+                f"{error}. It is not lost: make importable here what it needs, and ask again"
+            ) from error
+
+    def error(self, item: int) -> BaseException:
+        """Return the exception of an item that failed: the original object, with the remote traceback as cause."""
+        frame, attempt = self._frame(item), self.attempt(item)
+        where = f"item {item}, job {attempt['job']} on {attempt['host']}, Python {attempt['python']}"
+        data = bytes(frame.pickle(item))
+        if self.states[item] == ord(DIED):
+            return _death(where, json.loads(data))
+        told = pickle.loads(data)  # a dict of plain values, made by the worker
+        error = _unpickled(told["pickle"]) or RemoteError(f"{where}: {told['summary']}")
+        if told["while"]:
+            error.add_note(f"condormap: raised while {told['while']}")
+        error.add_note(f"condormap: {where}")
+        error.__cause__ = RemoteTraceback(told["traceback"])
+        return error
+
+    def _frame(self, item: int) -> LoadedFrame:
+        number = self._frame_of[item]
+        frame = self._loaded.get(number)
+        if frame is None:
+            path, start, _ = self._frames[number]
+            try:
+                frame = LoadedFrame(path, start)
+            except (OSError, DamagedError) as error:
+                raise StorageError(f"the outcome of item {item} cannot be read: {error}") from error
+            self._loaded[number] = frame
+            if len(self._loaded) > _CACHED_FRAMES:
+                self._loaded.popitem(last=False)
+        return frame
+
+
+class ChunkReader:
+    """Follows the outcome files of one chunk, one per attempt.
+
+    Parameters
+    ----------
+    folder : Path
+        The submission's ``outcomes``.
+    chunk : int
+        The chunk.
+    """
+
+    def __init__(self, folder: Path, chunk: int) -> None:
+        self.folder = folder
+        self.chunk = chunk
+        self.attempts: list[dict[str, Any]] = []  # the start header of each attempt that has one
+        self.ended = False  # the newest attempt wrote its last frame
+        self.damage = ""
+        self._file: BinaryIO | None = None
+        self._opened = 0
+        self._offset = 0
+
+    def read(self, outcomes: Outcomes) -> int:
+        """Take the frames that are new; return how many items got an outcome."""
+        new = 0
+        while self._file is not None or self._open_next():
+            new += self._read_file(outcomes)
+            if not self._open_next():
+                break
+        return new
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open_next(self) -> bool:
+        path = chunk_file(self.folder, self.chunk, str(self._opened))
+        try:
+            file = path.open("rb", buffering=0)
+        except FileNotFoundError:
+            return False
+        self.close()
+        self._file, self._offset, self.ended = file, 0, False
+        self._opened += 1
+        return True
+
+    def _read_file(self, outcomes: Outcomes) -> int:
+        file, new = self._file, 0
+        if file is None:
+            return 0
+        path = Path(str(file.name))
+        try:
+            while frame := read_frame(file, self._offset):
+                kind = frame.header["kind"]
+                if kind == "items":
+                    new += outcomes.add(path, frame, self.attempts[-1])
+                elif kind == "start":
+                    self.attempts.append(frame.header)
+                elif kind == "end":
+                    self.ended = True
+                self._offset = frame.end  # last, so that an interrupt repeats the frame and loses none
+        except DamagedError as error:
+            self.damage = str(error)
+        return new
+
+
+def _unpickled(data: bytes | None) -> BaseException | None:
+    if data is None:
+        return None
+    try:
+        error = pickle.loads(data)
+    except Exception:
+        return None
+    return error if isinstance(error, BaseException) else None
+
+
+def _death(where: str, told: dict[str, Any]) -> ItemDiedError:
+    code = told["exit"]
+    how = f"was killed by signal {-code} ({_signal_name(-code)})" if code < 0 else f"exited with code {code}"
+    when = "while it loaded the function" if told["loading"] else "while it computed this item"
+    text = f"{where}: the worker process {how} {when}"
+    if code == -signal.SIGKILL:
+        text += "; the kernel does so when memory runs out: ask for more with memory="
+    if told["stderr"].strip():
+        text += f". The end of its standard error:\n{told['stderr'].rstrip()}"
+    return ItemDiedError(text)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

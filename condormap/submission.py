@@ -1,0 +1,138 @@
+"""One submission of a map: its folder, its submit description, and its cluster in the queue."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .condor import Condor
+from .options import JobOptions, escape, quote
+from .payload import FILES_PER_FOLDER, SELECTION_FILE, array_from, chunk_file, read_chunks
+from .store import EVENTS_FILE, MapRecord, write_json
+
+# What a job gets of the environment of the process that submits it, so that the same interpreter finds the same
+# libraries; the rest is the job's own business (`environment=`).
+_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "TZ")
+
+# Idle jobs that a factory keeps in the queue, per slot: a claim that finds no idle job is given back.
+_IDLE_PER_SLOT = 3
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One submission of a map, as its folder has it.
+
+    Parameters
+    ----------
+    folder : Path
+        See `condormap.store`.
+    id : str
+        The submission's id, which its jobs carry.
+    created : float
+        Seconds since the epoch.
+    chunks : tuple of range
+        The positions of each chunk.
+    selection : array of int or None
+        Position -> item; None where a position is an item's index.
+    cluster : int or None
+        The cluster in the queue; None where it isn't known (yet).
+    options : JobOptions
+        What its jobs ask for.
+    """
+
+    folder: Path
+    id: str
+    created: float
+    chunks: tuple[range, ...]
+    selection: array[int] | None
+    cluster: int | None
+    options: JobOptions
+
+    def items(self, chunk: int) -> Sequence[int]:
+        """Return the items of a chunk."""
+        positions = self.chunks[chunk]
+        return positions if self.selection is None else self.selection[positions.start : positions.stop]
+
+    def output_file(self, chunk: int, stream: str) -> Path:
+        """Return the file of a chunk's standard ``"out"`` or ``"err"``; it may not exist."""
+        return chunk_file(self.folder / "stdio", chunk, stream)
+
+
+def load_submission(folder: Path) -> Submission:
+    """Read a submission from its folder."""
+    record = json.loads((folder / "submission.json").read_bytes())
+    selection = folder / SELECTION_FILE
+    try:
+        cluster = json.loads((folder / "cluster.json").read_bytes())["cluster"]
+    except FileNotFoundError:
+        cluster = None
+    return Submission(
+        folder,
+        record["id"],
+        record["created"],
+        tuple(read_chunks(folder)),
+        array_from(selection.read_bytes()) if selection.exists() else None,
+        cluster,
+        JobOptions(**record["options"]),
+    )
+
+
+def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, slots: int) -> str:
+    """Return the submit description of a submission, without its queue statement; also write it to the folder.
+
+    Parameters
+    ----------
+    submission : Submission
+        The submission, in the folder where it is now.
+    final : Path
+        Its folder when the jobs run.
+    record : MapRecord
+        The map.
+    lib : Path
+        The folder of the runner (`condormap.bundle`).
+    slots : int
+        How many of these jobs run at once.
+    """
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    stdio = escape(str(final / "stdio"))
+    commands = {
+        "universe": "vanilla",
+        "executable": escape(sys.executable),
+        "arguments": quote([str(lib), str(final / "spec.json")])[:-1] + ' $(chunk) $(ClusterId).$(ProcId)"',
+        "transfer_executable": "False",
+        "should_transfer_files": "NO",
+        "initialdir": escape(os.getcwd()),
+        "environment": quote(passed_on | dict(submission.options.environment)),
+        "log": escape(str(final.parent.parent / EVENTS_FILE)),
+        "output": f"{stdio}/$(shard)/$(chunk).out",
+        "error": f"{stdio}/$(shard)/$(chunk).err",
+        "batch_name": record.tag,
+        "submit_event_user_notes": f"condormap {submission.id} $(chunk)",
+        "MY.CondormapMap": f'"{record.id}"',
+        "MY.CondormapChunk": "$(chunk)",
+    }
+    if len(submission.chunks) > _IDLE_PER_SLOT * slots:
+        commands["max_idle"] = str(_IDLE_PER_SLOT * slots)
+    commands |= submission.options.commands()
+    text = "".join(f"{name} = {value}\n" for name, value in commands.items())
+    (submission.folder / "submit.sub").write_text(text + "# queue chunk, shard: one row for each chunk\n")
+    return text
+
+
+def rows(n_chunks: int) -> list[dict[str, str]]:
+    """Return the item data of a submission: a row for each chunk."""
+    return [{"chunk": str(chunk), "shard": str(chunk // FILES_PER_FOLDER)} for chunk in range(n_chunks)]
+
+
+def submit(condor: Condor, submission: Submission, description: str) -> int:
+    """Submit, note the cluster in the folder, and return it."""
+    submitted = condor.submit(description, rows=rows(len(submission.chunks)), submission_id=submission.id)
+    write_json(
+        submission.folder / "cluster.json", {"cluster": submitted.cluster, "n_procs": submitted.n_procs}
+    )
+    return submitted.cluster

@@ -1,0 +1,165 @@
+"""The jobs of a map, as its event log tells of them. The schedd is not asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from .condor import Condor, Event
+from .status import JobStatus
+from .submission import Submission
+
+# Event numbers: HTCondor manual, "Job Event Log Codes".
+_SUBMIT, _EXECUTE, _EVICTED, _TERMINATED, _SHADOW_EXCEPTION, _ABORTED = 0, 1, 4, 5, 7, 9
+_SUSPENDED, _UNSUSPENDED, _HELD, _RELEASED, _RECONNECT_FAILED = 10, 11, 12, 13, 24
+_CLUSTER_REMOVE, _FACTORY_PAUSED, _FACTORY_RESUMED = 36, 37, 38
+_NEXT_STATUS = {
+    _EXECUTE: JobStatus.RUNNING,
+    _EVICTED: JobStatus.IDLE,
+    _SHADOW_EXCEPTION: JobStatus.IDLE,
+    _RECONNECT_FAILED: JobStatus.IDLE,
+    _RELEASED: JobStatus.IDLE,
+    _SUSPENDED: JobStatus.SUSPENDED,
+    _UNSUSPENDED: JobStatus.RUNNING,
+    _HELD: JobStatus.HELD,
+    _ABORTED: JobStatus.REMOVED,
+    _TERMINATED: JobStatus.COMPLETED,
+}
+
+
+@dataclass(slots=True)
+class TrackedJob:
+    """One job of a map, as far as its events tell.
+
+    Attributes
+    ----------
+    id : str
+        ``"cluster.proc"``.
+    submission, chunk
+        What it computes.
+    status : JobStatus
+        Its state.
+    host : str
+        The slot that it ran on last.
+    reason : str
+        Why it is on hold, or was removed.
+    code, subcode : int
+        HTCondor's codes of the hold.
+    exit_code, signal : int or None
+        How it ended.
+    ended : float
+        When that was read, on this process's monotonic clock; 0 while it hasn't.
+    lost : bool
+        It is gone from the queue, and its log does not say how.
+    """
+
+    id: str
+    submission: Submission
+    chunk: int
+    status: JobStatus = JobStatus.IDLE
+    host: str = ""
+    reason: str = ""
+    code: int = 0
+    subcode: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    ended: float = 0.0
+    lost: bool = False
+
+    @property
+    def items(self) -> Sequence[int]:
+        """The items that it computes."""
+        return self.submission.items(self.chunk)
+
+
+class JobTable:
+    """The jobs of a map; `read` takes the events that are new.
+
+    Parameters
+    ----------
+    log : Path
+        The event log.
+    submissions : sequence of Submission
+        Those of the map; may grow.
+    condor : Condor
+        Who reads the log.
+    """
+
+    def __init__(self, log: Path, submissions: Sequence[Submission], condor: Condor) -> None:
+        self.log = log
+        self.submissions = submissions
+        self.by_chunk: dict[tuple[str, int], TrackedJob] = {}  # (submission id, chunk) -> its job
+        self.started: list[TrackedJob] = []  # since the list was cleared
+        self.paused: dict[int, str] = {}  # clusters whose factory makes no more jobs, and why
+        self.gone: dict[int, float] = {}  # clusters that left the queue, and when that was read
+        self.damage: str | None = None  # what is wrong with the log
+        self._condor = condor
+        self._offset = 0
+        self._by_id: dict[tuple[int, int], TrackedJob] = {}
+
+    def read(self) -> int:
+        """Take the events that are new; return how many there were."""
+        count = 0
+        while self.log.stat().st_size > self._offset:
+            batch = self._condor.events(str(self.log), self._offset)
+            for event in batch.events:
+                self._take(event)
+            count += len(batch.events)
+            self.damage = batch.damaged or self.damage
+            if batch.offset == self._offset:
+                break  # an event that is being written
+            self._offset = batch.offset
+        return count
+
+    def note_missing(self, clusters: Set[int], present: Set[str]) -> None:
+        """Mark as lost what the queue does not have and the log has not told the end of.
+
+        Parameters
+        ----------
+        clusters : set of int
+            The clusters that were asked for.
+        present : set of str
+            The ids of their jobs that are in the queue (``"78.0"``), and of the clusters' own ads (``"78.-1"``).
+        """
+        for (cluster, proc), job in self._by_id.items():
+            if cluster in clusters and not job.ended and f"{cluster}.{proc}" not in present:
+                job.lost, job.ended = True, time.monotonic()
+        for cluster in clusters:
+            if not any(job.startswith(f"{cluster}.") for job in present):
+                self.gone.setdefault(cluster, time.monotonic())
+
+    def _take(self, event: Event) -> None:
+        kind, info = event.type, event.info
+        if kind == _SUBMIT:
+            self._add(event)
+        elif kind == _CLUSTER_REMOVE:
+            self.gone[event.cluster] = time.monotonic()
+        elif kind == _FACTORY_PAUSED:
+            self.paused[event.cluster] = str(info.get("Reason", ""))
+        elif kind == _FACTORY_RESUMED:
+            self.paused.pop(event.cluster, None)
+        job = self._by_id.get((event.cluster, event.proc))
+        if job is None or job.ended or kind not in _NEXT_STATUS:
+            return
+        job.status = _NEXT_STATUS[kind]
+        if kind == _EXECUTE:
+            job.host = str(info.get("SlotName") or info.get("ExecuteHost", ""))
+            self.started.append(job)
+        elif kind == _HELD:
+            job.reason = str(info.get("HoldReason", ""))
+            job.code, job.subcode = int(info.get("HoldReasonCode", 0)), int(info.get("HoldReasonSubCode", 0))
+        elif kind == _ABORTED:
+            job.reason, job.ended = str(info.get("Reason", "")), time.monotonic()
+        elif kind == _TERMINATED:
+            job.exit_code, job.signal = info.get("ReturnValue"), info.get("TerminatedBySignal")
+            job.ended = time.monotonic()
+
+    def _add(self, event: Event) -> None:
+        """Take note of a new job; its submit event says which chunk it computes."""
+        notes = str(event.info.get("UserNotes") or event.info.get("LogNotes", "")).split()  # 23.x: the latter
+        submission = next((s for s in self.submissions if notes[1:2] == [s.id]), None)
+        if submission is not None:
+            job = TrackedJob(f"{event.cluster}.{event.proc}", submission, int(notes[2]))
+            self.by_chunk[submission.id, job.chunk] = self._by_id[event.cluster, event.proc] = job

@@ -1,0 +1,110 @@
+"""Waiting for a map: how often to look, what to say meanwhile, and when to ask whether the pool is alive."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from .capacity import matching_slots
+from .condor import Condor
+from .errors import CondorError, UnreachableError
+from .options import JobOptions
+from .report.progress import Progress
+from .state import MapState
+from .status import JobStatus
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds between two looks at the files
+_REPORT_AFTER = 2.0  # seconds without an outcome, before the pool is asked which slots match
+_REPORT_EVERY = 30.0
+_FIRST_CHECK, _LONGEST_CHECK = 15.0, 300.0  # seconds of silence, before the schedd is asked about the jobs
+_PATIENCE = 60.0  # seconds for which a schedd may not answer, before the wait gives up
+
+
+class Waiter:
+    """One wait for a map, from its first look to its end; a context manager.
+
+    Parameters
+    ----------
+    state : MapState
+        What is waited for.
+    condor : Condor
+        The pool.
+    options : JobOptions
+        What the jobs ask for.
+    progress : Progress
+        Shows how far it is.
+    """
+
+    def __init__(self, state: MapState, condor: Condor, options: JobOptions, progress: Progress) -> None:
+        self._state = state
+        self._condor = condor
+        self._options = options
+        self._progress = progress
+        self._note = ""
+        self._next_report = time.monotonic() + _REPORT_AFTER
+        self._check_after = _FIRST_CHECK
+        self._silent_since = 0.0  # when the schedd first did not answer
+
+    def __enter__(self) -> Waiter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.close()
+
+    def until(self, condition: Callable[[], bool], until: float | None = None) -> bool:
+        """Look until the condition holds; return False when the time (of `time.monotonic`) came first.
+
+        Raises
+        ------
+        UnreachableError
+            The schedd has not answered for a minute.
+        """
+        while True:
+            changed = self._state.poll()
+            if condition():
+                return True
+            now = time.monotonic()
+            if until is not None and now >= until:
+                return False
+            self._report(now, changed)
+            quiet = now - self._state.changed
+            if quiet > self._check_after:
+                self._check()
+            pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, quiet / 20))
+            time.sleep(pause if until is None else min(pause, max(0.0, until - now)))
+
+    def _report(self, now: float, changed: bool) -> None:
+        """Bring the bar up to date."""
+        if not self._progress.shown or not (changed or now > self._next_report):
+            return
+        counts = Counter(job.status for job in self._state.jobs.by_chunk.values())
+        waiting = sum(len(s.chunks) for s in self._state.submissions) - len(self._state.jobs.by_chunk)
+        counts[JobStatus.IDLE] += waiting  # those that a factory has not made yet
+        told = (JobStatus.IDLE, JobStatus.RUNNING, JobStatus.HELD, JobStatus.REMOVED)
+        parts = [f"{counts[status]} jobs {status.name.lower()}" for status in told if counts[status]]
+        if now > self._next_report:
+            self._next_report = now + _REPORT_EVERY
+            if counts[JobStatus.IDLE] and not counts[JobStatus.RUNNING]:
+                matching = matching_slots(self._condor, self._options)
+                self._note = "" if matching is None else f"{matching} slots match"
+        if counts[JobStatus.IDLE] and not counts[JobStatus.RUNNING] and self._note:
+            parts.append(self._note)
+        self._progress.show(self._state.outcomes.n_finished, ", ".join(parts))
+
+    def _check(self) -> None:
+        """After a long silence, ask the schedd whether the jobs are still there."""
+        try:
+            self._state.compare_with_queue()
+        except CondorError as error:
+            now = time.monotonic()
+            self._silent_since = self._silent_since or now
+            if now - self._silent_since > _PATIENCE:
+                raise UnreachableError(
+                    f"the schedd has not answered for {now - self._silent_since:.0f} s: {error} Nothing is "
+                    "lost: the jobs go on or stay in its queue. `condormap doctor` tells more; wait again later"
+                ) from error
+            self._check_after = now - self._state.changed + 5.0
+        else:
+            self._silent_since = 0.0
+            self._check_after = min(2 * self._check_after, self._check_after + _LONGEST_CHECK)
