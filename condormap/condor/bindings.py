@@ -24,7 +24,7 @@ from condormap.condor.eventlog import EventLogs
 
 T = TypeVar("T")
 
-_NO_CONNECTION = "CEDAR:6001"  # HTCondor's code for: could not connect, so nothing can have been done
+_NO_CONNECTION = "Failed to connect to schedd"  # before a submit: not connected, or not authenticated
 
 _ACTIONS = {
     "hold": htcondor2.JobAction.Hold,
@@ -80,6 +80,7 @@ class Bindings:
         try:
             return "ok", self._calls[name](**arguments)
         except _Refusal as refusal:
+            self._location = self._location if refusal.kind == "invalid" else None
             return refusal.kind, str(refusal)
         except HTCondorException as error:
             return "condor", str(error)
@@ -97,16 +98,14 @@ class Bindings:
             self._location = _find(schedd, collector)
         return self._location
 
-    def _at_schedd(self, at: Mapping[str, Any], call: Callable[[Any], T], *, repeatable: bool = True) -> T:
+    def _at_schedd(self, at: Mapping[str, Any], call: Callable[[Any], T]) -> T:
         """Make `call` with the schedd's location; if that is an old one, as after a restart, find the new one."""
         known = self._location
         try:
             return call(self._locate(**at))
-        except HTCondorException as error:
+        except HTCondorException:
             self._location = None
-            if known is None or not (repeatable or _NO_CONNECTION in str(error)):
-                raise
-            if self._locate(**at)["MyAddress"] == known["MyAddress"]:
+            if known is None or self._locate(**at)["MyAddress"] == known["MyAddress"]:
                 raise
             return call(self._location)
 
@@ -121,11 +120,7 @@ class Bindings:
             submit = htcondor2.Submit(description)
             if visit := submit.issue_credentials():
                 raise _Refusal("visit", visit)
-            result = self._at_schedd(
-                at,
-                lambda ad: htcondor2.Schedd(ad).submit(submit, count, itemdata=iter(rows) if rows else None),
-                repeatable=False,
-            )
+            result = self._at_schedd(at, lambda ad: _submit(ad, submit, count, rows))
         texts = tuple(str(warning.message).strip() for warning in caught)
         return result.cluster(), result.first_proc(), result.num_procs(), texts
 
@@ -251,6 +246,16 @@ def _find(schedd: str | None, collector: str | None) -> Any:
         if len(choice) == 1:
             return choice[0]
     raise _Refusal("which", ", ".join(sorted(ad.get("Name", "?") for ad in ads)))
+
+
+def _submit(ad: Any, submit: Any, count: int, rows: Sequence[dict[str, str]]) -> Any:
+    try:
+        return htcondor2.Schedd(ad).submit(submit, count, itemdata=iter(rows) if rows else None)
+    except HTCondorException as error:
+        if _NO_CONNECTION in str(error):
+            raise
+        # The connection may have been lost between the schedd's commit and its answer.
+        raise _Refusal("uncertain", str(error)) from None
 
 
 def _expression(text: str, what: str) -> Any:

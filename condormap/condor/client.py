@@ -133,7 +133,7 @@ class Condor:
             if kind == "ok":
                 return Submitted(*value)
             failure = translate.error(kind, value, log, call="submit", where=self._where())
-            if not isinstance(failure, errors.UnreachableError):
+            if kind != "uncertain" or not isinstance(failure, errors.UnreachableError):
                 raise failure
         return self._end_of_submit(submission_id, n_jobs, failure, began, min(seconds, _LOOK_UP))
 
@@ -148,8 +148,6 @@ class Condor:
         try:
             cluster = self.find_submission(submission_id, since=began - _CLOCKS, deadline=seconds)
         except errors.CondorError as unknown:
-            if isinstance(failure, errors.UnreachableError) and translate.never_connected(str(failure)):
-                raise failure from None
             raise errors.SubmitUnknownError(
                 f"submission {submission_id} got no answer, and whether it is in the queue could not be found out:"
                 f" {unknown} (the submit itself: {failure}). Do not submit again before `condor_q -constraint"

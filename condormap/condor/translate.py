@@ -15,8 +15,8 @@ from condormap import errors
 _MESSAGES: tuple[tuple[str, type[errors.CondorError]], ...] = (
     (r"Failed to create (job|submit digest|proc|cluster ad)|Submit:-?\d+:|credd", errors.RefusedError),
     (
-        r'SECMAN:20(04|05|10)|AUTHENTICATE:\d+|"DENIED"|PERMISSION DENIED|no auth(entication)? method'
-        r"|failed to authenticate|authentication failed|not authorized|UnauthorizedError",
+        r'SECMAN:20(02|04|05|10)|security policy is invalid|AUTHENTICATE:\d+|"DENIED"'
+        r"|PERMISSION DENIED|no auth(entication)? method|failed to authenticate|authentication failed|not authorized",
         errors.NotAuthorizedError,
     ),
     (r"Unable to commit transaction|Attempt to edit", errors.RefusedError),
@@ -30,13 +30,17 @@ _MESSAGES: tuple[tuple[str, type[errors.CondorError]], ...] = (
     (r"unable to (locate|find)|can't find address", errors.UnknownScheddError),
 )
 
-_ADVICE: dict[type[errors.CondorError], str] = {
+_WORDS: dict[type[errors.CondorError], tuple[str, str]] = {
     errors.NotAuthorizedError: (
+        "does not authorise it",
         "`condormap doctor` shows as whom you are authenticated; ask the pool's administrator for access if that"
-        " is the right name, else for how to authenticate (a token, a Kerberos ticket...)"
+        " is the right name, else for how to authenticate (a token, a Kerberos ticket...)",
     ),
-    errors.UnreachableError: "see whether the daemon runs (`condormap doctor`), then call again",
-    errors.UnknownScheddError: "name a schedd that the pool has, as schedd=",
+    errors.UnreachableError: (
+        "cannot be reached, or was lost",
+        "see whether the daemon runs (`condormap doctor`), then call again",
+    ),
+    errors.UnknownScheddError: ("was not found", "name a schedd that the pool has, as schedd="),
 }
 
 _TIMESTAMP = re.compile(r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d(\.\d+)? (\(.*?\) )*", re.MULTILINE)
@@ -64,8 +68,9 @@ def error(kind: str, text: str, log: str, *, call: str, where: str) -> errors.Co
     where : str
         Of whom it was asked: ``"the schedd of the configuration (CONDOR_CONFIG is set)"``.
     """
-    if kind == "condor":
-        return _from_condor(text, log, call, where)
+    if kind in ("condor", "uncertain"):
+        failure, message = _from_condor(text, log, call, where)
+        return failure(f"{message}. Nothing was submitted" if (kind, call) == ("condor", "submit") else message)
     if kind == "invalid":
         if call == "submit":
             return errors.SubmitRefusedError(
@@ -98,18 +103,11 @@ def error(kind: str, text: str, log: str, *, call: str, where: str) -> errors.Co
     return errors.CondorError(f"{call}: an error in condormap's process for HTCondor calls:\n{text}")
 
 
-def _from_condor(text: str, log: str, call: str, where: str) -> errors.CondorError:
+def _from_condor(text: str, log: str, call: str, where: str) -> tuple[type[errors.CondorError], str]:
     kind = classify(text, log)
-    said = _said(text, log)
-    if call == "submit" and kind is errors.RefusedError:
-        return errors.SubmitRefusedError(f"submit: {where} refused it, nothing was submitted: {said}")
-    advice = _ADVICE.get(kind)
-    verb = {
-        errors.NotAuthorizedError: "does not authorise it",
-        errors.UnreachableError: "cannot be reached, or was lost",
-        errors.UnknownScheddError: "was not found",
-    }.get(kind, "refused it")
-    return kind(f"{call}: {where} {verb}: {said}" + (f". What to do: {advice}" if advice else ""))
+    verb, advice = _WORDS.get(kind, ("refused it", ""))
+    message = f"{call}: {where} {verb}: {_said(text, log)}" + (f". What to do: {advice}" if advice else "")
+    return errors.SubmitRefusedError if (kind, call) == (errors.RefusedError, "submit") else kind, message
 
 
 def _said(text: str, log: str) -> str:
@@ -120,8 +118,3 @@ def _said(text: str, log: str) -> str:
         if (part := line.strip(_EDGES))
     )
     return "; ".join(parts)
-
-
-def never_connected(message: str) -> bool:
-    """Tell whether an unreachable daemon was never connected to, so that nothing can have been done."""
-    return "CEDAR:6001" in message
