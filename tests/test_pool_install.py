@@ -6,7 +6,7 @@ import io
 import json
 import os
 import shutil
-import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -273,16 +273,21 @@ def test_two_at_once_install_once(official: Path, empty_home: Path) -> None:
 
 @needs_apt
 def test_a_killed_install_takes_apt_along_and_the_next_one_starts_afresh(
-    home: Path, official: Path, empty_home: Path
+    official: Path, empty_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = start(empty_home, "install(say=say)")
-    assert process.stdout is not None
-    assert "Looking for HTCondor" in process.stdout.readline()
-    apt = wait_for_child(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    wait_for_end(apt)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # apt waits 20 s for its answer
+        proxy = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with_apt(monkeypatch, tmp_path, f'Acquire::http::Proxy "{proxy}";')
+        process = start(empty_home, "install(say=say)")
+        assert process.stdout is not None
+        assert "Looking for HTCondor" in process.stdout.readline()
+        connection, _ = silent.accept()
+        apt = wait_for_child(process.pid)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        wait_for_end(apt)
+        connection.close()
     assert (empty_home / "daemons/.staging").exists()
     with pytest.raises(DaemonsNotFoundError):
         find_daemons()
@@ -302,7 +307,7 @@ def wait_for_child(pid: int) -> int:
 
 
 def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0]
@@ -419,6 +424,15 @@ def test_a_mirror_without_the_distributions_signature_is_refused(
     with_sources(monkeypatch, tmp_path, f"deb [trusted=yes] file:{tmp_path}/mirror {suite} main\n")
     with pytest.raises(InstallError, match="is not signed"):
         install(suite=suite)
+
+
+@needs_apt
+def test_an_apt_whose_configuration_is_broken(
+    empty_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_apt(monkeypatch, tmp_path, 'APT { "')
+    with pytest.raises(InstallError, match="Syntax error"):
+        install()
 
 
 @needs_apt

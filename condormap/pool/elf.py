@@ -124,7 +124,10 @@ def patchelf_program() -> str:
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as error:
+        raise InstallError(f"patchelf was not done with {len(command)} files after 120 s.") from error
 
 
 def _batches(files: list[str], size: int = 16) -> Iterator[list[str]]:
@@ -149,8 +152,8 @@ def _read(path: Path) -> ElfFile | None:
         order = "<" if ident[5] == 1 else ">"
         try:
             return _read_dynamic(file, path, ident, order)
-        except (struct.error, ValueError, UnicodeDecodeError) as error:
-            raise InstallError(f"{path} is a damaged ELF file: {error}") from error
+        except (struct.error, ValueError, StopIteration) as error:
+            raise InstallError(f"{path} is a damaged ELF file") from error
 
 
 def _read_dynamic(file: BinaryIO, path: Path, ident: bytes, order: str) -> ElfFile | None:

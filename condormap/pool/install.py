@@ -42,8 +42,8 @@ from condormap.pool.daemons import (
 
 __all__ = ["install"]
 
-#: What stays of it on disk, and what passes through while it is made, with a margin.
-_SPACE_NEEDED = 500 << 20
+#: What stays of it on disk (90 MB) and what passes through while it is made, in bytes, with a margin.
+_SPACE_NEEDED = 300 << 20
 
 #: Another installation is waited for at most this long, in seconds; the slowest download is shorter.
 _LOCK_TIMEOUT = 1200.0
@@ -140,14 +140,15 @@ def _from_packages(suite: str | None, staging: Path, say: Callable[[str], None])
                     say(f"Not from {name}: {error}")
                     if isinstance(error, AptError) and error.unreachable:
                         break
-    except InstallError as error:
+    except (AptError, InstallError) as error:
         tried.append(str(error))
     reasons = "".join(f"\n  {reason}" for reason in tried)
     raise InstallError(f"HTCondor could not be installed from this machine's packages:{reasons}{_ADVICE}")
 
 
 def _from_suite(mirror: dict[str, str], suite: str, staging: Path, say: Callable[[str], None]) -> Path:
-    tree = staging / f"apt-{len(list(staging.iterdir()))}"
+    tree = staging / "apt"
+    shutil.rmtree(tree, ignore_errors=True)  # of the suite before
     apt = AptTree(tree, {**mirror, "Suites": suite})
     say(f"Looking for HTCondor in {suite} at {mirror['URIs']}")
     apt.update()
@@ -171,7 +172,7 @@ def _from_tarball(path: Path, checksum: str, staging: Path, say: Callable[[str],
         unpacked = tarballs.unpack(path, staging / "prefix")
         return _finish(unpacked, source=checksum, label="-tarball", say=say)
     except InstallError as error:
-        raise InstallError(f"HTCondor could not be installed from {path}: {error}") from error
+        raise InstallError(f"HTCondor could not be installed from {path}: {error}{_ADVICE}") from error
 
 
 def _finish(unpacked: Path, *, source: str, label: str, say: Callable[[str], None]) -> Path:
