@@ -15,10 +15,14 @@ from functools import cache
 from pathlib import Path
 
 _MAIN = """\
+import os
 import sys
 from condormap_job.runner import main
 sys.path.append(sys.path[0] + "/fallback")  # where this Python has no cloudpickle of its own
-sys.exit(main(sys.argv[1:]))
+code = main(sys.argv[1:])
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code)  # the interpreter's clean-up costs milliseconds and has nothing to clean
 """
 _MODULES = ("payload.py", "runner.py", "worker.py")
 
@@ -27,7 +31,7 @@ _MODULES = ("payload.py", "runner.py", "worker.py")
 def _files() -> dict[str, bytes]:
     """Return the content of the folder: relative path -> bytes."""
     here = Path(__file__).parent
-    files = {"__main__.py": _MAIN.encode(), "condormap_job/__init__.py": b""}
+    files = {"run.py": _MAIN.encode(), "condormap_job/__init__.py": b""}
     files |= {f"condormap_job/{name}": (here / name).read_bytes() for name in _MODULES}
     spec = importlib.util.find_spec("cloudpickle")
     assert spec is not None

@@ -21,8 +21,8 @@ _CACHED_FRAMES = 4
 class LoadedFrame:
     """A frame of items in memory: its columns, and its data as it lies in the file."""
 
-    def __init__(self, path: Path, start: int) -> None:
-        with path.open("rb") as file:
+    def __init__(self, path: str, start: int) -> None:
+        with open(path, "rb") as file:
             frame = read_frame(file, start)
         if frame is None:
             raise DamagedError(f"{path} ends before byte {start}")
@@ -65,7 +65,7 @@ class Outcomes:
         self.arrivals: list[range] = []  # the items that have an outcome, in the order in which it was read
         self.duplicates = 0  # outcomes of items that had one already
         self._frame_of = array("I", bytes(4 * n_items))
-        self._frames: list[tuple[Path, int, dict[str, Any]]] = []  # file, offset, start header of the attempt
+        self._frames: list[tuple[str, int, dict[str, Any]]] = []  # file, offset, start header of the attempt
         self._loaded: OrderedDict[int, LoadedFrame] = OrderedDict()
 
     @property
@@ -79,7 +79,7 @@ class Outcomes:
             return self.states.count(0, items.start, items.stop)
         return sum(self.states[item] == 0 for item in items)
 
-    def add(self, path: Path, frame: Frame, attempt: dict[str, Any]) -> int:
+    def add(self, path: str, frame: Frame, attempt: dict[str, Any]) -> int:
         """Take note of a frame of items; return how many of them had no outcome before."""
         number = len(self._frames)
         self._frames.append((path, frame.start, attempt))
@@ -200,7 +200,7 @@ class ChunkReader:
     def _open_next(self) -> bool:
         path = chunk_file(self.folder, self.chunk, str(self._opened))
         try:
-            file = path.open("rb", buffering=0)
+            file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed with the reader
         except FileNotFoundError:
             return False
         self.close()
@@ -212,7 +212,7 @@ class ChunkReader:
         file, new = self._file, 0
         if file is None:
             return 0
-        path = Path(str(file.name))
+        path = str(file.name)
         try:
             while frame := read_frame(file, self._offset):
                 kind = frame.header["kind"]

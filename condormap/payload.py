@@ -1,6 +1,7 @@
 """What a job reads and what it writes back: the item store and the outcome frames.
 
-Travels into the job with `condormap.runner` and `condormap.worker`: standard library only.
+Travels into the job with `condormap.runner` and `condormap.worker`: standard library only, and of that only what
+a job must have anyway, for each import costs every job some milliseconds (so no pathlib, tempfile, dataclasses).
 
 Item store
     ``items.pkl`` holds one pickle after the other; ``items.idx`` holds where each ends, as little-endian
@@ -36,10 +37,13 @@ import os
 import struct
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any, BinaryIO
+
+    Folder = str | os.PathLike[str]
 
 RESULT, ERROR, DIED = "r", "e", "d"
 FUNCTION_FILE, ITEMS_FILE, INDEX_FILE = "func.pkl", "items.pkl", "items.idx"
@@ -78,9 +82,9 @@ def array_from(data: bytes) -> array[int]:
     return values
 
 
-def read_slice(path: Path, start: int, stop: int) -> array[int]:
+def read_slice(path: str, start: int, stop: int) -> array[int]:
     """Return the 64-bit integers ``start`` to ``stop`` (exclusive) of a file of them."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         file.seek(8 * start)
         data = file.read(8 * (stop - start))
     if len(data) != 8 * (stop - start):
@@ -88,35 +92,37 @@ def read_slice(path: Path, start: int, stop: int) -> array[int]:
     return array_from(data)
 
 
-def chunk_range(folder: Path, chunk: int) -> range:
+def chunk_range(folder: Folder, chunk: int) -> range:
     """Return the positions of a chunk, from the chunk table of a submission's folder."""
-    start, stop = read_slice(folder / CHUNKS_FILE, 2 * chunk, 2 * chunk + 2)
+    start, stop = read_slice(f"{os.fspath(folder)}/{CHUNKS_FILE}", 2 * chunk, 2 * chunk + 2)
     return range(start, stop)
 
 
-def write_chunks(folder: Path, chunks: Iterable[range]) -> None:
+def write_chunks(folder: Folder, chunks: Iterable[range]) -> None:
     """Write the chunk table of a submission."""
-    (folder / CHUNKS_FILE).write_bytes(b"".join(_PAIR.pack(c.start, c.stop) for c in chunks))
+    with open(f"{os.fspath(folder)}/{CHUNKS_FILE}", "wb") as file:
+        file.write(b"".join(_PAIR.pack(chunk.start, chunk.stop) for chunk in chunks))
 
 
-def read_chunks(folder: Path) -> list[range]:
+def read_chunks(folder: Folder) -> list[range]:
     """Return the chunk table of a submission."""
-    data = (folder / CHUNKS_FILE).read_bytes()
-    return [range(start, stop) for start, stop in _PAIR.iter_unpack(data)]
+    with open(f"{os.fspath(folder)}/{CHUNKS_FILE}", "rb") as file:
+        return [range(start, stop) for start, stop in _PAIR.iter_unpack(file.read())]
 
 
-def chunk_items(folder: Path, chunk: int) -> range | array[int]:
+def chunk_items(folder: Folder, chunk: int) -> range | array[int]:
     """Return the item indices of a chunk, in the order in which they are computed."""
     positions = chunk_range(folder, chunk)
-    selection = folder / SELECTION_FILE
-    return read_slice(selection, positions.start, positions.stop) if selection.exists() else positions
+    selection = f"{os.fspath(folder)}/{SELECTION_FILE}"
+    return read_slice(selection, positions.start, positions.stop) if os.path.exists(selection) else positions
 
 
-def read_items(folder: Path, items: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+def read_items(folder: Folder, items: Iterable[int]) -> Iterator[tuple[int, bytes]]:
     """Yield (index, pickle) for the given items of the item store in `folder`."""
-    with (folder / ITEMS_FILE).open("rb", buffering=1 << 20) as file:
+    index_file = f"{os.fspath(folder)}/{INDEX_FILE}"
+    with open(f"{os.fspath(folder)}/{ITEMS_FILE}", "rb", buffering=1 << 20) as file:
         for run in runs_of(items):
-            ends = read_slice(folder / INDEX_FILE, max(run.start - 1, 0), run.stop)
+            ends = read_slice(index_file, max(run.start - 1, 0), run.stop)
             begin = 0 if run.start == 0 else ends.pop(0)
             file.seek(begin)
             for index, end in zip(run, ends, strict=True):
@@ -144,15 +150,15 @@ def runs_of(items: Iterable[int]) -> Iterator[range]:
         yield range(start, stop)
 
 
-def chunk_file(folder: Path, chunk: int, suffix: str) -> Path:
+def chunk_file(folder: Folder, chunk: int, suffix: str) -> str:
     """Return the file of a chunk in a sharded folder: ``folder/3/3017.suffix``."""
-    return folder / str(chunk // FILES_PER_FOLDER) / f"{chunk}.{suffix}"
+    return f"{os.fspath(folder)}/{chunk // FILES_PER_FOLDER}/{chunk}.{suffix}"
 
 
-def make_shards(folder: Path, n_chunks: int) -> None:
+def make_shards(folder: Folder, n_chunks: int) -> None:
     """Make the sub-folders that `chunk_file` names."""
     for shard in range((n_chunks + FILES_PER_FOLDER - 1) // FILES_PER_FOLDER):
-        (folder / str(shard)).mkdir(parents=True, exist_ok=True)
+        os.makedirs(f"{os.fspath(folder)}/{shard}", exist_ok=True)
 
 
 # ---- frames -----------------------------------------------------------------------------------------------
@@ -194,7 +200,6 @@ def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:
         view = view[file.write(view) :]
 
 
-@dataclass(frozen=True, slots=True)
 class Frame:
     """Where a frame is in its file, and its header.
 
@@ -210,11 +215,14 @@ class Frame:
         Where the next frame starts.
     """
 
-    header: dict[str, Any]
-    start: int
-    data_start: int
-    data_stop: int
-    end: int
+    __slots__ = ("data_start", "data_stop", "end", "header", "start")
+
+    def __init__(self, header: dict[str, Any], start: int, data_start: int, data_size: int) -> None:
+        self.header = header
+        self.start = start
+        self.data_start = data_start
+        self.data_stop = data_start + data_size
+        self.end = self.data_stop + _TRAILER.size
 
 
 def read_frame(file: BinaryIO, offset: int) -> Frame | None:
@@ -233,24 +241,23 @@ def read_frame(file: BinaryIO, offset: int) -> Frame | None:
     if magic != _MAGIC:
         raise DamagedError(f"{file.name} has no outcome frame at byte {offset}")
     data_start = offset + _PREFIX.size + header_size
-    end = data_start + data_size + _TRAILER.size
-    if size < end:
+    if size < data_start + data_size + _TRAILER.size:
         return None
     text = file.read(header_size)
     if zlib.crc32(text) != crc:
         raise DamagedError(f"{file.name}: the header of the frame at byte {offset} is damaged")
-    return Frame(json.loads(text), offset, data_start, data_start + data_size, end)
+    return Frame(json.loads(text), offset, data_start, data_size)
 
 
-def read_frames(path: Path, offset: int = 0) -> Iterator[Frame]:
+def read_frames(path: str, offset: int = 0) -> Iterator[Frame]:
     """Yield the complete frames of an outcome file from `offset` on."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         while frame := read_frame(file, offset):
             yield frame
             offset = frame.end
 
 
-def read_data(path: Path, frame: Frame) -> bytes:
+def read_data(path: str, frame: Frame) -> bytes:
     """Return the data of a frame, checked against its checksum.
 
     Raises
@@ -258,7 +265,7 @@ def read_data(path: Path, frame: Frame) -> bytes:
     DamagedError
         The checksum does not fit.
     """
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         file.seek(frame.data_start)
         data = file.read(frame.data_stop - frame.data_start)
         trailer = file.read(_TRAILER.size)

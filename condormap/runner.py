@@ -15,13 +15,12 @@ supervisor records its death and starts another worker for the rest. A result to
 through a spill file that has no name. The supervisor alone writes the outcome file: about every 0.2 s, when the
 memory fills, and when the worker has ended.
 
-Run as ``python LIB SPEC CHUNK JOB``: LIB is the folder made by `condormap.bundle`, SPEC the submission's
+Run as ``python LIB/run.py SPEC CHUNK JOB``: LIB is the folder made by `condormap.bundle`, SPEC the submission's
 ``spec.json``, CHUNK the number of the chunk and JOB the job's id. Standard library only.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import mmap
 import os
@@ -30,13 +29,15 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from types import FrameType
-from typing import Any, BinaryIO
 
 from .payload import DIED, ERROR, chunk_file, chunk_items, read_frames, runs_of, write_frame
 from .worker import CURRENT, FINISHED, SPILLED, SharedMemory, Worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import Any, BinaryIO
 
 TICK = 0.1  # seconds; what was finished before one tick is on disk after the next one
 STDERR_TAIL = 2000  # bytes of standard error that go with the record of a death
@@ -45,9 +46,10 @@ STDERR_TAIL = 2000  # bytes of standard error that go with the record of a death
 class Supervisor:
     """Runs one attempt at one chunk."""
 
-    def __init__(self, spec_file: Path, chunk: int, job: str) -> None:
-        self.spec: dict[str, Any] = json.loads(spec_file.read_bytes())
-        self.folder = spec_file.parent
+    def __init__(self, spec_file: str, chunk: int, job: str) -> None:
+        with open(spec_file, "rb") as file:
+            self.spec: dict[str, Any] = json.load(file)
+        self.folder = os.path.dirname(os.path.abspath(spec_file))
         self.chunk = chunk
         self.job = job
         self.memory = SharedMemory()
@@ -61,7 +63,7 @@ class Supervisor:
         self.signals, signals_end = os.pipe()
         os.set_blocking(signals_end, False)
         signal.set_wakeup_fd(signals_end, warn_on_full_buffer=False)
-        self.out, attempt, finished = open_outcome(self.folder / "outcomes", self.chunk)
+        self.out, attempt, finished = open_outcome(f"{self.folder}/outcomes", self.chunk)
         self.todo = [item for item in chunk_items(self.folder, self.chunk) if item not in finished]
         write_frame(self.out, self._start_header(attempt))
         while self.todo and not self.told_to_stop:
@@ -108,8 +110,10 @@ class Supervisor:
         worker = os.fork()
         if worker == 0:
             Worker(self.spec, self.folder, memory, self.todo, ask, acks).run()
-        with contextlib.suppress(OSError):
+        try:
             os.setpgid(worker, worker)  # the worker does the same: whoever is first
+        except OSError:
+            pass  # it has ended
         status = self._follow(worker, asks)
         kill_group(worker)
         for end in (asks, ask, acks, self.ack):
@@ -187,14 +191,14 @@ class Supervisor:
         del self.todo[: len(items)]
 
 
-def open_outcome(outcomes: Path, chunk: int) -> tuple[BinaryIO, int, set[int]]:
+def open_outcome(outcomes: str, chunk: int) -> tuple[BinaryIO, int, set[int]]:
     """Create the next attempt's outcome file; return it, its number and what earlier attempts finished."""
     finished: set[int] = set()
     attempt = 0
     while True:
         path = chunk_file(outcomes, chunk, str(attempt))
         try:
-            return path.open("xb", buffering=0), attempt, finished
+            return open(path, "xb", buffering=0), attempt, finished
         except FileExistsError:
             for frame in read_frames(path):
                 for start, stop in frame.header.get("runs", ()):
@@ -210,8 +214,10 @@ def write_shared(out: BinaryIO, items: Sequence[int], state: str, data: bytes) -
 
 def kill_group(worker: int) -> None:
     """Kill the worker and whatever processes it left behind."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    try:
         os.killpg(worker, signal.SIGKILL)
+    except OSError:
+        pass  # nobody is left
 
 
 def tail_of_stderr() -> str:
@@ -225,16 +231,18 @@ def tail_of_stderr() -> str:
         return ""
 
 
-def remove_empty_output(folder: Path) -> None:
+def remove_empty_output(folder: str) -> None:
     """Remove the job's standard output and error files in `folder` where nothing was written to them."""
     for stream in (1, 2):
-        with contextlib.suppress(OSError):
-            path = Path(os.readlink(f"/proc/self/fd/{stream}"))
-            if path.is_relative_to(folder.resolve()) and path.stat().st_size == 0:
-                path.unlink()
+        try:
+            path = os.readlink(f"/proc/self/fd/{stream}")
+            if path.startswith(os.path.realpath(folder) + "/") and os.stat(path).st_size == 0:
+                os.unlink(path)
+        except OSError:
+            pass  # it is no file, or gone
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one attempt at one chunk: ``SPEC CHUNK JOB``."""
     spec, chunk, job = argv
-    return Supervisor(Path(spec), int(chunk), job).run()
+    return Supervisor(spec, int(chunk), job).run()

@@ -60,7 +60,7 @@ class Submission:
 
     def output_file(self, chunk: int, stream: str) -> Path:
         """Return the file of a chunk's standard ``"out"`` or ``"err"``; it may not exist."""
-        return chunk_file(self.folder / "stdio", chunk, stream)
+        return Path(chunk_file(self.folder / "stdio", chunk, stream))
 
 
 def load_submission(folder: Path) -> Submission:
@@ -103,7 +103,8 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
     commands = {
         "universe": "vanilla",
         "executable": escape(sys.executable),
-        "arguments": quote([str(lib), str(final / "spec.json")])[:-1] + ' $(chunk) $(ClusterId).$(ProcId)"',
+        "arguments": quote([str(lib / "run.py"), str(final / "spec.json")])[:-1]
+        + ' $(chunk) $(ClusterId).$(ProcId)"',
         "transfer_executable": "False",
         "should_transfer_files": "NO",
         "initialdir": escape(os.getcwd()),

@@ -5,19 +5,20 @@ See `condormap.runner` for how the two work together. Travels with every map; st
 
 from __future__ import annotations
 
-import contextlib
+import io
 import mmap
 import os
 import pickle
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, cast
 
 from .payload import ERROR, FUNCTION_FILE, RESULT, read_items
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
 
 MAX_RECORDS = 1 << 16  # items in one frame
 FLUSH_SIZE = 1 << 20  # bytes in one frame, where the items are smaller than that
@@ -41,8 +42,7 @@ class SharedMemory:
         self.microseconds = view[stops[1] : stops[2]].cast("Q")
         self.states = view[stops[2] : stops[3]]
         self.area = view[stops[3] :]
-        scratch = os.environ.get("_CONDOR_SCRATCH_DIR")
-        self.spill = cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=scratch))  # noqa: SIM115
+        self.spill = open_nameless_file(os.environ.get("_CONDOR_SCRATCH_DIR") or "/tmp")
 
     def clear(self) -> None:
         """Forget every record; nobody writes meanwhile."""
@@ -58,14 +58,14 @@ class Worker:
     def __init__(
         self,
         spec: dict[str, Any],
-        folder: Path,
+        folder: str,
         memory: SharedMemory,
         todo: Sequence[int],
         ask: int,
         acks: int,
     ) -> None:
         self.star: bool = spec["star"]
-        self.items = folder / spec["items"]
+        self.items = f"{folder}/{spec['items']}"
         self.memory = memory
         self.todo = tuple(todo)
         self.ask = ask
@@ -83,7 +83,8 @@ class Worker:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             try:
-                function = pickle.loads((self.items / FUNCTION_FILE).read_bytes())
+                with open(f"{self.items}/{FUNCTION_FILE}", "rb") as file:
+                    function = pickle.load(file)
             except BaseException as error:
                 self._store(describe(error, "unpickling the function"), ord(ERROR), 0)
             else:
@@ -93,8 +94,10 @@ class Worker:
             sys.excepthook(*sys.exc_info())
         finally:
             for stream in (sys.stdout, sys.stderr):
-                with contextlib.suppress(Exception):
+                try:
                     stream.flush()
+                except Exception:
+                    pass  # the function closed it
             os._exit(code)  # whatever threads and exit handlers the function left behind
 
     def _compute(self, function: Callable[..., Any]) -> None:
@@ -211,4 +214,12 @@ def pickle_error(error: BaseException) -> bytes | None:
 def _cloudpickle_dumps(value: Any) -> bytes:
     import cloudpickle
 
-    return cast(bytes, cloudpickle.dumps(value))
+    return bytes(cloudpickle.dumps(value))
+
+
+def open_nameless_file(folder: str) -> io.FileIO:
+    """Return a new file in `folder` that is gone when it is closed, whoever removes what meanwhile."""
+    path = f"{folder}/.condormap-spill.{os.getpid()}"
+    file = io.FileIO(path, "x+")
+    os.unlink(path)
+    return file
