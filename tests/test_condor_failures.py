@@ -41,9 +41,7 @@ every_call = pytest.mark.parametrize("call", CALLS)
 @pytest.fixture(scope="module")
 def disposable() -> Iterator[PersonalPool]:
     """A pool that the tests of this file may harm."""
-    with PersonalPool(
-        cpus=1, memory=1024, fsync=False, settings={"MASTER_BACKOFF_CONSTANT": "1"}
-    ) as pool:
+    with PersonalPool(cpus=1, memory=1024, fsync=False, settings={"MASTER_BACKOFF_CONSTANT": "1"}) as pool:
         yield pool
 
 
@@ -270,7 +268,12 @@ def test_the_call_after_a_deadline_works(disposable, client):
 def test_waiting_for_another_thread_s_call_counts_towards_the_deadline(disposable, stopped, client):
     condor = client(disposable.address)
     condor.param("COLLECTOR_HOST")
-    first = threading.Thread(target=lambda: pytest.raises(errors.DeadlineError, condor.query, "true", deadline=2))
+
+    def busy() -> None:
+        with contextlib.suppress(errors.DeadlineError):
+            condor.query("true", deadline=2)
+
+    first = threading.Thread(target=busy)
     first.start()
     while not connected(condor):
         time.sleep(0.01)
@@ -284,47 +287,43 @@ def test_waiting_for_another_thread_s_call_counts_towards_the_deadline(disposabl
 # -- a submit without an answer --------------------------------------------------------------------------------
 
 
-def clusters_of(condor: Condor, submission_id: str) -> set[int]:
+def submitted_once_or_not_at_all(condor: Condor, deadline: float | None = None) -> None:
+    """Submit, and compare what that says with what is in the queue."""
+    submission_id = uuid.uuid4().hex
+    said: set[int] | str
+    try:
+        said = {condor.submit(DESCRIPTION, count=60, submission_id=submission_id, deadline=deadline).cluster}
+    except errors.SubmitUnknownError as error:
+        said = str(error)
+    except (errors.UnreachableError, errors.DeadlineError) as error:
+        said = set() if "Nothing was submitted" in str(error) else str(error)
     constraint = f'CondormapSubmission == "{submission_id}"'
     ads = condor.query(constraint, ["ClusterId"], all_users=True, cluster_ads=True)
-    return {ad["ClusterId"] for ad in ads}
+    clusters = {ad["ClusterId"] for ad in ads}
+    if isinstance(
+        said, str
+    ):  # unknown, for the time to find out was as short: allowed, when it can be looked up
+        assert submission_id in said
+        assert len(clusters) <= 1
+    else:
+        assert said == clusters
 
 
 @pytest.mark.parametrize("milliseconds", [0, 1, 2, 4, 6, 8, 10, 15, 20, 30, 50])
 def test_a_submit_whose_child_is_killed_is_found_or_certainly_not_there(milliseconds, disposable, client):
     condor = client(disposable.address)
     condor.ping()  # the child is up
-    submission_id = uuid.uuid4().hex
     killer = threading.Timer(milliseconds / 1000, os.kill, [condor._process.pid, signal.SIGKILL])
     killer.start()
-    try:
-        submitted = condor.submit(DESCRIPTION, count=60, submission_id=submission_id)
-    except errors.UnreachableError as error:
-        assert "Nothing was submitted" in str(error)
-        assert clusters_of(condor, submission_id) == set()
-    else:
-        assert clusters_of(condor, submission_id) == {submitted.cluster}
-        assert submitted.n_procs == 60
-    finally:
-        killer.join()
+    submitted_once_or_not_at_all(condor)
+    killer.join()
 
 
 @pytest.mark.parametrize("milliseconds", [3, 6, 10, 15, 25])
 def test_a_submit_that_meets_its_deadline_is_found_or_certainly_not_there(milliseconds, disposable, client):
     condor = client(disposable.address)
     condor.ping()
-    submission_id = uuid.uuid4().hex
-    try:
-        submitted = condor.submit(
-            DESCRIPTION, count=60, submission_id=submission_id, deadline=milliseconds / 1000
-        )
-    except errors.DeadlineError as error:
-        assert "Nothing was submitted" in str(error)
-        assert clusters_of(condor, submission_id) == set()
-    except errors.SubmitUnknownError as error:  # the time to find out was as short
-        assert submission_id in str(error)
-    else:
-        assert clusters_of(condor, submission_id) == {submitted.cluster}
+    submitted_once_or_not_at_all(condor, deadline=milliseconds / 1000)
 
 
 def test_a_submit_to_a_stopped_schedd_can_be_asked_after_later(disposable, client):

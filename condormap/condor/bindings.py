@@ -260,7 +260,8 @@ def _submit(ad: Any, submit: Any, count: int, rows: Sequence[dict[str, str]]) ->
 
 def _expression(text: str, what: str) -> Any:
     try:
-        return classad2.ExprTree(f"({text})")  # the parentheses refuse "1; Other = 2"
+        classad2.ExprTree(f"({text})")  # the parentheses refuse "1; Other = 2"
+        return classad2.ExprTree(text)
     except ClassAdException:
         raise _Refusal("invalid", f"{what} is not a ClassAd expression: {text}") from None
 

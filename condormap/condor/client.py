@@ -300,7 +300,12 @@ class Condor:
         return list(self._call("query", arguments, deadline, again=True))
 
     def history(
-        self, constraint: str, projection: Sequence[str] = (), *, limit: int = -1, deadline: float | None = None
+        self,
+        constraint: str,
+        projection: Sequence[str] = (),
+        *,
+        limit: int = -1,
+        deadline: float | None = None,
     ) -> list[dict[str, Any]]:
         """Return jobs that have left the queue, the last first; parameters and values as in `query`."""
         arguments = {

@@ -15,6 +15,7 @@ import htcondor2
 
 _END = b"\n...\n"
 _HEAD = re.compile(rb"^\d{3} \(-?\d+\.-?\d+\.-?\d+\) ", re.MULTILINE)
+_CHUNK = 8_000_000  # bytes that are looked at in one go; an event has 200 to 1,000
 _OPEN_LOGS = 32  # readers that stay open, each a file descriptor
 
 
@@ -62,9 +63,9 @@ class _EventLog:
             self.close()
         texts: list[str] = []
         while len(texts) < limit and offset < status.st_size:
-            events, end = self._batch(offset, limit - len(texts))
-            if wrong := _damage(self._path, offset, end, len(events)):
-                damaged.append(wrong)
+            events, end, wrong = self._batch(offset, limit - len(texts))
+            if wrong:
+                damaged.append(f"bytes {offset} to {end} {wrong}")
             if end == offset:
                 break
             texts += events
@@ -72,22 +73,37 @@ class _EventLog:
         self._offset = offset
         return f"[{','.join(texts)}]", offset, "; ".join(damaged) or None
 
-    def _batch(self, offset: int, limit: int) -> tuple[list[str], int]:
-        """Return events until `limit`, the log's end, or something that the bindings cannot read."""
+    def _batch(self, offset: int, limit: int) -> tuple[list[str], int, str | None]:
+        """Return events until something that the bindings cannot read, the offset behind, and what is wrong."""
+        with open(self._path, "rb") as file:
+            file.seek(offset)
+            chunk = file.read(_CHUNK)
+        # Not one more than are complete: the bindings wait a second for the rest of one that is not.
+        limit = min(limit, chunk.count(_END))
+        if limit == 0 and len(chunk) < _CHUNK:
+            return [], offset, None
+        events, end = self._read(offset, limit)
+        if end == offset:
+            self.close()
+            found = chunk.find(_END)
+            return [], offset + (len(chunk) if found < 0 else found + len(_END)), "cannot be read"
+        return events, end, _damage(chunk[: end - offset], len(events))
+
+    def _read(self, offset: int, limit: int) -> tuple[list[str], int]:
+        """Return what the bindings read after `offset`, and where they are then."""
         if self._reader is None:
             self._reader = _open(self._path, offset)
         texts: list[str] = []
         reader = self._reader.events(0)
         try:
-            for event in reader:
-                texts.append(event._data.printJson())
-                if len(texts) >= limit:
-                    break
+            while len(texts) < limit:
+                texts.append(next(reader)._data.printJson())
+        except StopIteration:
+            pass
         except htcondor2.HTCondorException:
             self.close()
-            if texts:  # what came before the damage first: read it again to learn where it ends
-                return self._batch(offset, len(texts))
-            return texts, _next_event(self._path, offset)
+            # What stands before the damage is read again, to learn where it ends.
+            return self._read(offset, len(texts)) if texts else ([], offset)
         return texts, reader.__getstate__()[1]
 
 
@@ -98,24 +114,13 @@ def _open(path: str, offset: int) -> Any:
     return reader
 
 
-def _damage(path: str, start: int, end: int, events: int) -> str | None:
-    """Compare the number of events that were read from a stretch of the file with what the stretch looks like."""
-    with open(path, "rb") as file:
-        file.seek(start)
-        text = file.read(end - start)
+def _damage(text: bytes, events: int) -> str | None:
+    """Compare the number of events that were read with what the text that they were read from looks like."""
     ends = text.count(_END)
     # Every event's number begins with 0, and hardly another line does: one quick look for nearly every log.
-    if text.startswith(b"0") + text.count(b"\n0") == ends == events:
+    if events and text.startswith(b"0") + text.count(b"\n0") == ends == events:
         return None
     heads = len(_HEAD.findall(text))
-    if heads == ends == events:
+    if events and heads == ends == events:
         return None
-    return f"bytes {start} to {end} have {heads} heads and {ends} ends of events, and {events} could be read"
-
-
-def _next_event(path: str, offset: int) -> int:
-    """Return the offset behind the next end of an event, or `offset` when there is none yet."""
-    with open(path, "rb") as file:
-        file.seek(offset)
-        found = file.read().find(_END)
-    return offset if found < 0 else offset + found + len(_END)
+    return f"have {heads} heads and {ends} ends of events, and {events} could be read"

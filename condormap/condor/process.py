@@ -89,33 +89,33 @@ class Process:
             running = self._start()
             running.stderr()
             running.tail = ""
+            # Whatever ends this call early, Ctrl-C too: its answer must not be taken for the next call's.
+            running.busy = True
             try:
                 wire.send(running.sock, (name, dict(arguments)), until=until)
                 kind, value = wire.receive(running.sock, until=until)
+                running.busy = False
             except TimeoutError:
-                self._stop()
                 raise ChildTimeoutError(waiting=False) from None
             except (EOFError, ConnectionError):
-                self._stop()
-                raise ChildLostError(running.tail) from None
-            except BaseException:  # Ctrl-C: the answer to this call must not be taken for the next one's
-                self._stop()
-                raise
+                raise ChildLostError(running.stderr()) from None
+            finally:
+                if running.busy:
+                    self._stop()
             return kind, value, running.stderr()
         finally:
             self._lock.release()
 
     def _start(self) -> _Running:
-        if self._running is not None and self._running.popen.poll() is not None:
-            self._stop()  # it was killed while nobody looked
+        if self._running is not None and (self._running.busy or self._running.popen.poll() is not None):
+            self._stop()  # a second Ctrl-C kept it from being stopped, or it was killed while nobody looked
         if self._running is None:
             self._running = running = _Running(self._environment())
             self._finalizer = weakref.finalize(self, running.close)  # at the interpreter's exit too
         return self._running
 
     def _stop(self) -> None:
-        if self._running is not None and self._finalizer is not None:
-            self._running.stderr()
+        if self._finalizer is not None:
             self._finalizer()
         self._running = self._finalizer = None
 
@@ -155,6 +155,7 @@ class _Running:
         os.set_blocking(self.popen.stderr.fileno(), False)
         self.sock = ours
         self.tail = ""
+        self.busy = False
 
     def stderr(self) -> str:
         """Return the end of what the child has written to its standard error since `tail` was emptied."""
@@ -166,7 +167,8 @@ class _Running:
     def close(self) -> None:
         """Kill the child, reap it, close this process's ends."""
         self.popen.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # uninterruptible in the kernel; it dies right after
+        # One that is uninterruptible in the kernel dies as soon as it no longer is.
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.popen.wait(_REAP)
         self.forget()
 

@@ -16,7 +16,7 @@ _MESSAGES: tuple[tuple[str, type[errors.CondorError]], ...] = (
     (r"Failed to create (job|submit digest|proc|cluster ad)|Submit:-?\d+:|credd", errors.RefusedError),
     (
         r'SECMAN:20(02|04|05|10)|security policy is invalid|AUTHENTICATE:\d+|"DENIED"'
-        r"|PERMISSION DENIED|no auth(entication)? method|failed to authenticate|authentication failed|not authorized",
+        r"|PERMISSION DENIED|no auth(entication)? method|failed to authenticate|authentication failed",
         errors.NotAuthorizedError,
     ),
     (r"Unable to commit transaction|Attempt to edit", errors.RefusedError),
@@ -70,12 +70,13 @@ def error(kind: str, text: str, log: str, *, call: str, where: str) -> errors.Co
     """
     if kind in ("condor", "uncertain"):
         failure, message = _from_condor(text, log, call, where)
-        return failure(f"{message}. Nothing was submitted" if (kind, call) == ("condor", "submit") else message)
+        certain = kind == "condor" or failure is errors.SubmitRefusedError
+        return failure(f"{message}. Nothing was submitted" if call == "submit" and certain else message)
     if kind == "invalid":
         if call == "submit":
             return errors.SubmitRefusedError(
-                f"submit: the description is not in HTCondor's submit language: {_said(text, log)}; nothing was"
-                " submitted"
+                f"submit: the description is not in HTCondor's submit language: {_said(text, log)}."
+                " Nothing was submitted"
             )
         return errors.InvalidInputError(f"{call}: {text}")
     if kind == "unknown":
