@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors
     from .handle import CondorMap, Item
-    from .mapping import condormap, load, map
+    from .mapping import condormap, map
+    from .maps import load, remove
     from .options import JobOptions
     from .pool.personal import PersonalPool
     from .status import ItemState, JobStatus
@@ -30,8 +31,9 @@ _HOMES = {
     "JobStatus": "status",
     "PersonalPool": "pool.personal",
     "condormap": "mapping",
-    "load": "mapping",
+    "load": "maps",
     "map": "mapping",
+    "remove": "maps",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "errors",
     "load",
     "map",
+    "remove",
 ]
 
 

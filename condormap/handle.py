@@ -18,7 +18,7 @@ from .serialize import unpickle_item
 from .state import MapState
 from .status import ItemState
 from .store import read_record, submission_folders, write_json
-from .submission import Submission, load_submission
+from .submission import CLOCKS, Submission, load_submission
 from .tracking import TrackedJob
 from .waiting import Waiter
 
@@ -87,7 +87,7 @@ class CondorMap:
         """Return the submission with its cluster, which is looked up when a submit was interrupted."""
         if submission.cluster is not None:
             return submission
-        cluster = self._condor.find_submission(submission.id, since=submission.created - 600)
+        cluster = self._condor.find_submission(submission.id, since=submission.created - CLOCKS)
         if cluster is None:
             raise StorageError(
                 f"the map in {self.path} was never submitted: its process was stopped before. Remove the folder"

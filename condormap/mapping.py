@@ -127,34 +127,6 @@ def map(func: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) 
     return condormap(func, *iterables, **options).results()
 
 
-def load(tag: str, *, with_input: bool = False, progress: bool | None = None) -> CondorMap:
-    """Return the handle of a map that this or another process submitted.
-
-    Parameters
-    ----------
-    tag : str
-        The map's name.
-    with_input, progress
-        As for `condormap`.
-
-    Raises
-    ------
-    InvalidInputError
-        There is no map with this tag.
-    StorageError
-        Its folder can't be read.
-    """
-    folder = maps_folder() / tag
-    if not folder.is_dir():
-        known = sorted(path.name for path in maps_folder().glob("[!.]*")) if maps_folder().is_dir() else []
-        close = difflib.get_close_matches(tag, known)
-        hint = (
-            f"; did you mean {' or '.join(close)}?" if close else f" ({len(known)} maps in {maps_folder()})"
-        )
-        raise InvalidInputError(f"there is no map with the tag {tag!r}{hint}")
-    return CondorMap(folder, with_input=with_input, progress=progress)
-
-
 def make_options(options: Mapping[str, Any]) -> JobOptions:
     """Return the job options, or say which one is unknown."""
     for name in options.keys() - _OPTIONS:

@@ -96,6 +96,11 @@ def new_id() -> str:
     return secrets.token_hex(8)
 
 
+def is_tag(tag: object) -> bool:
+    """Tell whether this could be a map's name."""
+    return isinstance(tag, str) and _TAG.fullmatch(tag) is not None
+
+
 def check_tag(maps: Path, tag: str | None) -> str:
     """Return a tag that is free in the folder of maps: the given one, or a random readable one.
 
@@ -109,7 +114,7 @@ def check_tag(maps: Path, tag: str | None) -> str:
             tag = f"{random.choice(_ADJECTIVES)}-{random.choice(_NOUNS)}-{secrets.token_hex(2)}"
             if not (maps / tag).exists():
                 return tag
-    if not isinstance(tag, str) or not _TAG.fullmatch(tag):
+    if not is_tag(tag):
         raise InvalidInputError(
             f"{tag!r} is no tag: up to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
         )

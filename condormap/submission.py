@@ -19,6 +19,8 @@ from .store import EVENTS_FILE, MapRecord, write_json
 # libraries; the rest is the job's own business (`environment=`).
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "TZ")
 
+CLOCKS = 600.0  # seconds by which the clocks of two machines may differ
+
 # Idle jobs that a factory keeps in the queue, per slot: a claim that finds no idle job is given back.
 _IDLE_PER_SLOT = 3
 

@@ -1,0 +1,124 @@
+"""The doctor: which pool is used and why, as whom, and whether a job runs there."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .address import PoolAddress
+from .capacity import capacity, matching_slots
+from .condor import Condor, connect
+from .errors import CondormapError, WaitTimeoutError
+from .mapping import condormap
+from .maps import remove
+from .options import JobOptions
+from .pool.choose import choose_pool
+
+PROBE_TIMEOUT = 120.0  # seconds
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the doctor looked at.
+
+    Parameters
+    ----------
+    ok : bool
+        It is as it should be.
+    what : str
+        What was looked at.
+    told : str
+        What was found; where it is not ok, why and what to do.
+    """
+
+    ok: bool
+    what: str
+    told: str
+
+
+def examine(
+    pool: str | None = None, schedd: str | None = None, *, timeout: float = PROBE_TIMEOUT
+) -> Iterator[Finding]:
+    """Yield one finding after the other; the last one is of a job that ran, or the first that is not ok.
+
+    Parameters
+    ----------
+    pool, schedd : str or None
+        As for `condormap`.
+    timeout : float
+        Seconds for the probe job.
+    """
+    try:
+        address = choose_pool(pool, schedd)
+        yield Finding(True, "pool", _address_in_words(address))
+        condor = connect(address)
+        who = condor.ping()
+        yield Finding(True, "schedd", f"{who.schedd} at {who.address}, {_version(who.version)}")
+        yield Finding(True, "you are", f"{who.user}, authenticated by {who.method or 'nothing'}")
+        yield _slots(condor)
+        yield _probe(address, condor, timeout)
+    except CondormapError as error:
+        yield Finding(False, type(error).__name__, str(error))
+
+
+def _address_in_words(address: PoolAddress) -> str:
+    parts = [f"config {address.config_file}"] if address.config_file else []
+    parts += [f"collector {address.collector}"] if address.collector else []
+    return f"{', '.join(parts) or 'as this machine is configured'}; chosen because {address.why}"
+
+
+def _version(text: str) -> str:
+    words = text.strip("$ ").split()
+    return f"HTCondor {words[1]}" if len(words) > 1 else text
+
+
+def _slots(condor: Condor) -> Finding:
+    found = capacity(condor)
+    if found is None:
+        return Finding(
+            False, "slots", "the collector does not tell its slots: chunks are sized for a small pool"
+        )
+    if found.personal:
+        cpus, memory = found.personal
+        return Finding(True, "slots", f"a personal pool of {cpus} cpus and {memory} MB")
+    cpus, memory = sum(cpus for cpus, _ in found.slots), sum(memory for _, memory in found.slots)
+    return Finding(bool(found.slots), "slots", f"{len(found.slots)} slots with {cpus} cpus and {memory} MB")
+
+
+def _probe(address: PoolAddress, condor: Condor, timeout: float) -> Finding:
+    """Run one job and report where it ran."""
+    began = time.monotonic()
+    m = condormap(_look_around, [None], pool=address, progress=False)
+    try:
+        ((python, executable),) = m.results(timeout=timeout)
+    except WaitTimeoutError:
+        return Finding(
+            False, "probe job", f"it has not run after {timeout:.0f} s and was removed: {_matching(condor)}"
+        )
+    finally:
+        jobs = m.jobs
+        remove(m.tag)
+    (job,) = jobs
+    told = (
+        f"job {job.id} ran on {job.host} in {time.monotonic() - began:.1f} s: Python {python}, {executable}"
+    )
+    here = platform.python_version()
+    if python != here:
+        return Finding(False, "probe job", f"{told}; but here it is Python {here} ({sys.executable})")
+    return Finding(True, "probe job", told)
+
+
+def _matching(condor: Condor) -> str:
+    n = matching_slots(condor, JobOptions())
+    if n is None:
+        return "the collector does not tell which slots match"
+    if n == 0:
+        return "no slot offers 1 cpu and 1 GB of memory; ask for less with memory="
+    return f"{n} slots match; they are busy, or do not accept your jobs (condor_q -better-analyze tells)"
+
+
+def _look_around(_: None) -> tuple[str, str]:
+    return platform.python_version(), sys.executable
