@@ -217,7 +217,7 @@ def test_a_real_schedd_killed_during_the_call_is_unreachable(disposable, client,
 
 def connected(condor: Condor) -> bool:
     """Tell whether the client's child has a connection to a daemon."""
-    pid = condor._process.pid
+    pid = condor.pid
     return pid is not None and any(
         each.status == psutil.CONN_ESTABLISHED for each in psutil.Process(pid).net_connections("tcp")
     )
@@ -313,7 +313,7 @@ def submitted_once_or_not_at_all(condor: Condor, deadline: float | None = None) 
 def test_a_submit_whose_child_is_killed_is_found_or_certainly_not_there(milliseconds, disposable, client):
     condor = client(disposable.address)
     condor.ping()  # the child is up
-    killer = threading.Timer(milliseconds / 1000, os.kill, [condor._process.pid, signal.SIGKILL])
+    killer = threading.Timer(milliseconds / 1000, os.kill, [condor.pid, signal.SIGKILL])
     killer.start()
     submitted_once_or_not_at_all(condor)
     killer.join()

@@ -39,8 +39,8 @@ def condor(address: PoolAddress) -> Iterator[Condor]:
 
 
 def child(condor: Condor) -> psutil.Process:
-    assert condor._process.pid is not None
-    return psutil.Process(condor._process.pid)
+    assert condor.pid is not None
+    return psutil.Process(condor.pid)
 
 
 def gone(pid: int) -> bool:
@@ -64,9 +64,9 @@ def script(text: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def test_no_child_is_started_before_the_first_call(condor):
-    assert condor._process.pid is None
+    assert condor.pid is None
     assert condor.param("NAME_OF_POOL") == {"NAME_OF_POOL": "one"}
-    assert condor._process.pid is not None
+    assert condor.pid is not None
 
 
 def test_start_returns_before_the_child_is_ready(condor):
@@ -160,7 +160,7 @@ PRINTS_ITS_CHILD = """
     threads = [threading.Thread(target=condor.param, args=["NAME_OF_POOL"]) for _ in range(4)]
     for thread in threads: thread.start()
     for thread in threads: thread.join()
-    print(condor._process.pid, flush=True)
+    print(condor.pid, flush=True)
 """
 
 
@@ -213,7 +213,7 @@ def test_a_forked_process_has_a_child_of_its_own(condor):
     if (forked := os.fork()) == 0:
         try:
             value = condor.param("NAME_OF_POOL")["NAME_OF_POOL"]
-            os.write(writing, f"{value} {condor._process.pid}".encode())
+            os.write(writing, f"{value} {condor.pid}".encode())
         finally:
             os._exit(0)
     os.waitpid(forked, 0)
@@ -232,7 +232,7 @@ def test_a_fork_while_another_thread_s_call_is_under_way_does_not_hang(condor):
     child(condor).suspend()
     with ThreadPoolExecutor(1) as threads:
         call = threads.submit(condor.param, "NAME_OF_POOL", deadline=10)
-        while not condor._process._lock.locked():
+        while not condor._calls.process._lock.locked():
             time.sleep(0.001)
         if (forked := os.fork()) == 0:
             ok = False

@@ -115,12 +115,15 @@ class Bindings:
         self, at: Mapping[str, Any], folder: str, description: str, rows: Sequence[dict[str, str]], count: int
     ) -> tuple[int, int, int, tuple[str, ...]]:
         os.chdir(folder)  # relative paths of the description are the caller's
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")  # or a warning that was given before is not given again
-            submit = htcondor2.Submit(description)
-            if visit := submit.issue_credentials():
-                raise _Refusal("visit", visit)
-            result = self._at_schedd(at, lambda ad: _submit(ad, submit, count, rows))
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")  # or a warning that was given before is not given again
+                submit = htcondor2.Submit(description)
+                if visit := submit.issue_credentials():
+                    raise _Refusal("visit", visit)
+                result = self._at_schedd(at, lambda ad: _submit(ad, submit, count, rows))
+        finally:
+            os.chdir("/")  # or the caller's folder could not be unmounted
         texts = tuple(str(warning.message).strip() for warning in caught)
         return result.cluster(), result.first_proc(), result.num_procs(), texts
 

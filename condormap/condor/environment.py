@@ -27,7 +27,7 @@ def child_environment(address: PoolAddress) -> dict[str, str]:
                 f"the pool's configuration {address.config_file} does not exist ({address.why or 'given'}): the"
                 " pool was removed, or the path is wrong. What to do: start the pool again, or correct the path"
             )
-        environment["CONDOR_CONFIG"] = str(address.config_file)
+        environment["CONDOR_CONFIG"] = str(address.config_file.absolute())
     elif "CONDOR_CONFIG" not in environment and not any(
         Path(each).expanduser().is_file() for each in _existing_users(_SYSTEM_CONFIGS)
     ):

@@ -36,6 +36,10 @@ class ChildTimeoutError(Exception):
         self.waiting = waiting
 
 
+class ChildStartError(Exception):
+    """No child could be started; the call was not made."""
+
+
 class ChildLostError(Exception):
     """The child ended while the call was under way; the text is the end of its standard error."""
 
@@ -78,6 +82,8 @@ class Process:
 
         Raises
         ------
+        ChildStartError
+            There is no child, and none could be started.
         ChildTimeoutError
             ``time.monotonic()`` passed `until`. If the child was busy with this call, it was killed.
         ChildLostError
@@ -146,9 +152,9 @@ class _Running:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C in a terminal is for the user's process only
             )
-        except BaseException:
+        except OSError as error:
             ours.close()
-            raise
+            raise ChildStartError(f"{sys.executable or 'sys.executable is empty'}: {error}") from error
         finally:
             theirs.close()
         assert self.popen.stderr is not None
