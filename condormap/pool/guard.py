@@ -2,18 +2,19 @@
 
 ::
 
-    owner (Python) ──pipe──> guard ──> condor_master ──> collector, negotiator, schedd, startd ──> ... jobs
+    owner (Python) <··pidfd·· guard ──> condor_master ──> collector, negotiator, schedd, startd ──> ... jobs
 
-Whatever happens, nothing of the pool outlives it. It is a "child subreaper", so that every process of the pool
-stays its descendant, also a job that made itself a daemon and also the daemons of a master that was killed. It
-holds the folder's lock, so that "does a pool run here" is a question to the kernel. It ends the pool when
+Nothing of the pool outlives it. It is a "child subreaper": every process of the pool stays its descendant, also
+a job that made itself a daemon, and the daemons of a master that was killed. It holds the folder's lock, so "does
+a pool run here" is a question to the kernel. It ends the pool when
 
 - it is told to (SIGTERM),
-- its owner is gone (end of file on the pipe that is its standard input; a detached pool has none),
-- condor_master has ended (an idle time-out) or was killed.
+- the process that owns the pool is gone (a detached pool has no owner),
+- the queue was empty and untouched for the idle time-out,
+- condor_master has ended or was killed.
 
 Should the guard itself be killed, the kernel tells condor_master to stop (PR_SET_PDEATHSIG).
-Standard library only, and run by path, so that it starts fast and needs nothing but a Python.
+Standard library only and run by path, so that it starts fast and needs nothing but a Python.
 """
 
 from __future__ import annotations
@@ -27,27 +28,36 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
-FAST_SHUTDOWN = 8.0  # seconds that HTCondor's own fast shutdown may take before the rest is killed
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-CLONE_NEWUSER = 0x10000000
-NAMESPACE_REFUSED = 77  # exit code
+#: Seconds that HTCondor's own fast shutdown may take before whatever is left is killed.
+FAST_SHUTDOWN = 5.0
+#: Exit code: the kernel refused the user namespace.
+NAMESPACE_REFUSED = 77
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_CLONE_NEWUSER = 0x10000000
 
 
 def main() -> int:
-    """Start condor_master, stay until the pool has to end, end it. Arguments: one JSON object."""
+    """Start condor_master, stay until the pool has to end, end it. The argument is one JSON object."""
     plan = json.loads(sys.argv[1])
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake, alarm = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(alarm, False)
     signal.set_wakeup_fd(alarm)
-    ending: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: ending.append(number))
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    for ignored in (signal.SIGINT, signal.SIGHUP):
+    for ignored in (signal.SIGINT, signal.SIGHUP):  # the owner's terminal is none of the pool's business
         signal.signal(ignored, signal.SIG_IGN)
+    watched = [wake]
+    if plan["owner"]:
+        # Before the check of the parent: an owner that dies in between is noticed by one of the two.
+        with contextlib.suppress(OSError):
+            watched.append(os.pidfd_open(plan["owner"]))
     if plan["namespace"]:
         try:
             _enter_user_namespace(libc, *plan["namespace"])
@@ -56,17 +66,28 @@ def main() -> int:
             return NAMESPACE_REFUSED
 
     def in_master() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
         for restored in (signal.SIGINT, signal.SIGHUP):
             signal.signal(restored, signal.SIG_DFL)
 
-    master = subprocess.Popen(  # noqa: PLW1509 - this process has one thread
-        plan["command"], stdin=subprocess.DEVNULL, env=plan["environment"], cwd=plan["folder"], preexec_fn=in_master
+    master = subprocess.Popen(
+        plan["master"],
+        stdin=subprocess.DEVNULL,
+        env=plan["environment"],
+        cwd=plan["folder"],
+        preexec_fn=in_master,
     )
-    watched = [wake, 0] if plan["owned"] else [wake]
-    while not ending and master.pid not in _reap():
-        ready, _, _ = select.select(watched, [], [])
-        if 0 in ready:  # nobody writes to the pipe: readable means that the owner is gone
+    idle = _Idle(plan) if plan["idle_timeout"] is not None else None
+    while not told and master.pid not in _reap():
+        if plan["owner"] and os.getppid() != plan["owner"]:
+            break
+        if idle and idle.over():
+            break
+        pause = idle.pause() if idle else None
+        if plan["owner"] and len(watched) == 1:  # no pidfd (an old kernel): look at the parent once a second
+            pause = min(1.0, pause or 1.0)
+        ready, _, _ = select.select(watched, [], [], pause)
+        if any(fd != wake for fd in ready):
             break
         with contextlib.suppress(BlockingIOError):
             os.read(wake, 4096)
@@ -74,18 +95,56 @@ def main() -> int:
     return 0
 
 
+class _Idle:
+    """Tell whether the queue has been empty, and untouched, for the time-out."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._plan = plan
+        self._timeout: float = plan["idle_timeout"]
+        self._began = time.time()
+        self._next: float = self._began + self._timeout
+
+    def pause(self) -> float:
+        return max(0.05, self._next - time.time())
+
+    def over(self) -> bool:
+        if time.time() < self._next:
+            return False
+        # The schedd writes every change of its queue to this file.
+        with contextlib.suppress(OSError):
+            changed = max(self._began, os.stat(self._plan["queue"]).st_mtime)
+            self._next = changed + self._timeout
+            if time.time() < self._next:
+                return False
+        try:
+            answer = subprocess.run(
+                self._plan["list_jobs"],
+                env=self._plan["environment"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=20,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            answer = None
+        if answer and answer.returncode == 0 and not answer.stdout.strip():
+            return True
+        self._next = time.time() + max(1.0, self._timeout / 10)  # jobs are in the queue: ask again later
+        return False
+
+
 def _enter_user_namespace(libc: ctypes.CDLL, inside_uid: int, inside_gid: int) -> None:
     """Become another user inside a namespace of our own; outside of it this process stays who it is."""
     uid, gid = os.geteuid(), os.getegid()
-    if libc.unshare(CLONE_NEWUSER) != 0:
+    if libc.unshare(_CLONE_NEWUSER) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
-    with open("/proc/self/setgroups", "w") as file:
-        file.write("deny")
-    with open("/proc/self/uid_map", "w") as file:
-        file.write(f"{inside_uid} {uid} 1")
-    with open("/proc/self/gid_map", "w") as file:
-        file.write(f"{inside_gid} {gid} 1")
+    for name, content in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{inside_uid} {uid} 1"),
+        ("gid_map", f"{inside_gid} {gid} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(content)
 
 
 def _end(master: int) -> None:
@@ -93,7 +152,7 @@ def _end(master: int) -> None:
     deadline = time.monotonic() + FAST_SHUTDOWN
     with contextlib.suppress(ProcessLookupError):
         os.kill(master, signal.SIGQUIT)
-    while master in _children() and time.monotonic() < deadline:
+    while master in _descendants() and time.monotonic() < deadline:
         _reap()
         time.sleep(0.01)
     while left := _descendants():
@@ -113,21 +172,13 @@ def _reap() -> set[int]:
     return ended
 
 
-def _parents() -> dict[int, int]:
+def _descendants() -> set[int]:
     parents = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
                 parents[int(name)] = int(file.read().rpartition(b")")[2].split()[1])
-    return parents
-
-
-def _children() -> set[int]:
-    return {pid for pid, parent in _parents().items() if parent == os.getpid()}
-
-
-def _descendants() -> set[int]:
-    parents, found = _parents(), {os.getpid()}
+    found = {os.getpid()}
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return found - {os.getpid()}
