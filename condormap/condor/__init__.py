@@ -1,6 +1,20 @@
 """The seam to HTCondor: calls with a deadline, made by a child process, which alone imports the bindings."""
 
-from condormap.condor.client import Condor, connect
-from condormap.condor.results import Action, ActResult, Event, EventBatch, Identity, Submitted
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from condormap.condor.client import Condor, connect
+    from condormap.condor.results import Action, ActResult, Event, EventBatch, Identity, Submitted
 
 __all__ = ["ActResult", "Action", "Condor", "Event", "EventBatch", "Identity", "Submitted", "connect"]
+
+
+def __getattr__(name: str) -> Any:
+    # On demand, for the child imports this package too, and its start would take half as long again.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from condormap.condor import client, results
+
+    return getattr(client if name in ("Condor", "connect") else results, name)

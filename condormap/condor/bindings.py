@@ -144,7 +144,7 @@ class Bindings:
         # As parsed and written again by us: the schedd takes a value that is no expression without a word.
         values = {name: _expression(text, f"the value of {name}") for name, text in attributes.items()}
         # Without an Owner clause, a queue super user would edit everyone's jobs.
-        owner = self._ping(at)["user"].partition("@")[0]
+        owner = self._session(at).get("MyRemoteUserName", "").partition("@")[0]
         mine = f"({_expression(constraint, 'the constraint')}) && Owner == {classad2.quote(owner)}"
 
         def edit(ad: Any) -> int:
@@ -200,14 +200,19 @@ class Bindings:
         return _plain(ads[0])
 
     def _ping(self, at: Mapping[str, Any]) -> dict[str, str]:
-        session = self._at_schedd(at, lambda ad: htcondor2.ping(ad, "WRITE"))
+        session = self._session(at)
+        # Where the schedd is found by a file on this machine, an older one's name is only a guess.
+        ad = self._schedd_ad(at)
         return {
             "user": session.get("MyRemoteUserName", ""),
             "method": session.get("AuthMethods", ""),
-            "schedd": self._location.get("Name", ""),
-            "address": self._location.get("MyAddress", ""),
-            "version": self._location.get("CondorVersion", ""),
+            "schedd": ad["Name"],
+            "address": ad["MyAddress"],
+            "version": ad["CondorVersion"],
         }
+
+    def _session(self, at: Mapping[str, Any]) -> Any:
+        return self._at_schedd(at, lambda ad: htcondor2.ping(ad, "WRITE"))
 
     # -- other calls --------------------------------------------------------------------------------------------
 
