@@ -275,7 +275,7 @@ def test_two_at_once_install_once(official: Path, empty_home: Path) -> None:
 def test_a_killed_install_takes_apt_along_and_the_next_one_starts_afresh(
     official: Path, empty_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # apt waits 20 s for its answer
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # apt waits 15 s for its answer
         proxy = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with_apt(monkeypatch, tmp_path, f'Acquire::http::Proxy "{proxy}";')
         process = start(empty_home, "install(say=say)")

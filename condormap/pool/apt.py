@@ -44,8 +44,8 @@ Acquire::Languages "none";
 Acquire::PDiffs "false";
 Acquire::GzipIndexes "false";
 Acquire::Retries "2";
-Acquire::http::Timeout "20";
-Acquire::https::Timeout "20";
+Acquire::http::Timeout "15";
+Acquire::https::Timeout "15";
 #clear APT::Default-Release;
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -59,7 +59,7 @@ class AptError(Exception):
     @property
     def unreachable(self) -> bool:
         """Whether the mirror did not answer at all, so that asking it for more is useless."""
-        silence = r"Could not (resolve|connect)|Unable to connect|failure resolving|timed out|unreachable"
+        silence = r"Could not (resolve|connect)|Unable to connect|Connection failed|resolving|timed out|unreachable"
         return re.search(silence, str(self)) is not None
 
 
@@ -88,7 +88,7 @@ class AptTree:
 
     def update(self) -> None:
         """Fetch the list of packages and verify its signature."""
-        self._run("apt-get", "-q", "update", timeout=300)
+        self._run("apt-get", "-q", "-o", "Acquire::Retries=1", "update", timeout=300)
         # Before 2.1, apt only warned where it could fetch nothing.
         if not any((self._folder / "state" / "lists").glob("*_Packages")):
             raise AptError("it has no list of packages for this kind of machine")
