@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
 
 from .condor import Action, ActResult, connect
-from .errors import InvalidInputError, JobHeldError, StorageError, WaitTimeoutError
+from .errors import InvalidInputError, JobHeldError, RemoteError, StorageError, WaitTimeoutError
 from .options import JobOptions
 from .payload import RESULT, read_items
 from .report.progress import Progress
@@ -149,15 +149,17 @@ class CondorMap:
         found = []
         with self._waiter() as waiter:
             for item in range(len(self)):
-                try:
-                    found.append(self._result(item, waiter, until))
-                except WaitTimeoutError:
-                    raise
-                except BaseException as error:
-                    if errors == "raise" or not self._state.is_settled(item):
-                        raise
-                    if errors == "return":
-                        found.append(error)
+                error = self._wait_for(item, waiter, until)
+                if error is None:
+                    try:
+                        found.append(self._value(item))
+                        continue
+                    except RemoteError as unreadable:
+                        error = unreadable
+                if errors == "raise":
+                    raise error
+                if errors == "return":
+                    found.append(error)
         return found
 
     def as_completed(self) -> Generator[Item]:
@@ -165,36 +167,43 @@ class CondorMap:
 
         Items that are on hold come last, when nothing else is left to wait for.
         """
-        arrivals, state, seen = self._state.outcomes.arrivals, self._state, 0
+        state, outcomes, seen = self._state, self._state.outcomes, 0
         with self._waiter() as waiter:
             while True:
-                waiter.until(lambda: len(arrivals) > seen or state.all_settled())  # noqa: B023
-                if seen == len(arrivals):
+                waiter.until(lambda: outcomes.n_frames > seen or state.all_settled())  # noqa: B023
+                if seen == outcomes.n_frames:
                     break
-                for run in arrivals[seen:]:
-                    seen += 1
-                    yield from map(self._item, run)
-        for item in range(len(self)):
-            if not state.outcomes.states[item]:
-                yield self._item(item)
+                for item in outcomes.arrived(seen):
+                    yield self._item(item)
+                seen += 1
+        for item in [item for item in range(len(self)) if not outcomes.states[item]]:
+            yield self._item(item)
 
     def errors(self) -> dict[int, BaseException]:
         """Return the errors so far, by item, without waiting."""
         self._state.poll()
         return {item: error for item in range(len(self)) if (error := self._error(item)) is not None}
 
-    def _result(self, item: int, waiter: Waiter, until: float | None = None) -> Any:
+    def _result(self, item: int, waiter: Waiter) -> Any:
         """Wait for an item and return its result, or raise its error."""
+        error = self._wait_for(item, waiter)
+        if error is not None:
+            raise error
+        return self._value(item)
+
+    def _wait_for(self, item: int, waiter: Waiter, until: float | None = None) -> BaseException | None:
+        """Wait until an item is settled, and return why it has no result; None where it has one."""
         state = self._state
         if not state.outcomes.states[item] and not waiter.until(lambda: state.is_settled(item), until):
             raise WaitTimeoutError(
                 f"item {item} had no outcome when the time was over ({state.outcomes.n_finished} of {len(self)} "
                 "items have one); its job goes on, and the handle stays usable"
             )
-        error = self._error(item)
-        if error is not None:
-            raise error
-        value = state.outcomes.value(item)
+        return self._error(item)
+
+    def _value(self, item: int) -> Any:
+        """Return the result of an item that has one."""
+        value = self._state.outcomes.value(item)
         return (self._input(item), value) if self._with_input else value
 
     def _error(self, item: int) -> BaseException | None:
@@ -306,14 +315,14 @@ class _Results(Iterator[Any]):
         if item == len(self._map):
             self._waiter.__exit__()
             raise StopIteration
-        result_or_error: Callable[..., Any] = self._map._result
+        error = self._map._wait_for(item, self._waiter)  # interrupted, or no pool: the same item comes again
+        self._next = item + 1
+        if isinstance(error, StopIteration):  # as in a generator: else it would look like the end
+            raise RuntimeError(f"item {item} raised StopIteration") from error
+        if error is not None:
+            raise error
         try:
-            value = result_or_error(item, self._waiter)
-        except BaseException:
-            if self._map._state.is_settled(
-                item
-            ):  # else it was Ctrl-C, or the pool: the same item comes again
-                self._next += 1
+            return self._map._value(item)
+        except KeyboardInterrupt:
+            self._next = item
             raise
-        self._next += 1
-        return value

@@ -102,15 +102,17 @@ def condormap(
     folder = maps_folder() / tag
     with store.storage_errors(folder):
         _private(data_home())
-        with store.staging(maps_folder()) as new:
+    with store.staging(maps_folder()) as new:
+        with pickled_by_value(_modules_by_value(condor)):
             n_items = write_items(new, iterables, strict=strict)
-            with pickled_by_value(_modules_by_value(condor)):
+            with store.storage_errors(folder):
                 write_function(new, func)
+        with store.storage_errors(folder):
             record = store.new_record(tag, n_items, len(iterables) > 1, describe_function(func), address)
             store.write_record(new, record)
             (new / store.EVENTS_FILE).touch()
             if n_items:
-                slots = jobs_at_once(condor, job_options) if n_items > 1 else 1
+                slots = jobs_at_once(condor, job_options)
                 chunks = plan_chunks(n_items, chunksize=chunksize, slots=slots)
                 spec = {"items": "../..", "star": record.star, "retries": 0}
                 part = store.create_submission(new, chunks, spec, job_options.as_record())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import InvalidInputError
@@ -16,8 +16,9 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # What condormap sets itself; a job would not run, or not be found again, with another value.
 RESERVED = frozenset(
-    "arguments args error executable initialdir initial_dir iwd log max_idle max_materialize output queue "
-    "should_transfer_files stdin input submit_event_user_notes transfer_executable universe "
+    "arguments args dagman_log environment environment2 error executable initialdir initial_dir input iwd job_iwd "
+    "log log_xml materialize_max_idle max_idle max_materialize output queue remote_initialdir shell "
+    "should_transfer_files stderr stdin stdout submit_event_user_notes transfer_executable universe "
     "+condormapchunk +condormapmap +condormapsubmission "
     "my.condormapchunk my.condormapmap my.condormapsubmission".split()
 )
@@ -114,7 +115,7 @@ class JobOptions:
                 raise InvalidInputError(f"{command!r} is no submit command")
             if command.lower() in RESERVED:
                 raise InvalidInputError(f"condormap sets the submit command {command!r} itself")
-            _one_line(command, value)
+            one_line(command, value)
         self.commands()  # refuses what is wrong with the rest
 
     @property
@@ -124,7 +125,12 @@ class JobOptions:
 
     def as_record(self) -> dict[str, Any]:
         """Return the options as JSON values."""
-        return {**asdict(self), "environment": dict(self.environment), "submit": dict(self.submit)}
+        record = dict(vars(self))
+        for name in ("environment", "submit"):
+            record[name] = {key: str(value) for key, value in getattr(self, name).items()}
+        for name in ("requirements", "batch_name", "accounting_group"):
+            record[name] = None if record[name] is None else str(record[name])
+        return record
 
     def commands(self) -> dict[str, str]:
         """Return the submit commands: name -> value."""
@@ -138,12 +144,12 @@ class JobOptions:
         for name in ("requirements", "batch_name", "accounting_group"):
             value = getattr(self, name)
             if value is not None:
-                commands[name] = _one_line(name, value)
+                commands[name] = one_line(name, value)
         commands.update({name: str(value) for name, value in self.submit.items()})
         return commands
 
 
-def _one_line(name: str, value: Any) -> str:
+def one_line(name: str, value: Any) -> str:
     """Return a value that stays on its line of a submit file: a newline would start another command."""
     text = str(value)
     if not text.isprintable() or text.rstrip().endswith("\\"):

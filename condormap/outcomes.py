@@ -62,16 +62,31 @@ class Outcomes:
 
     def __init__(self, n_items: int) -> None:
         self.states = bytearray(n_items)  # 0, or the letter of the state
-        self.arrivals: list[range] = []  # the items that have an outcome, in the order in which it was read
-        self.duplicates = 0  # outcomes of items that had one already
+        self.n_frames = 0  # read so far; `arrived` tells what each brought
+        self._duplicates: dict[tuple[str, int], int] = {}  # file, offset -> outcomes of items that had one already
         self._frame_of = array("I", bytes(4 * n_items))
-        self._frames: list[tuple[str, int, dict[str, Any]]] = []  # file, offset, start header of the attempt
+        # File, offset, start header of the attempt, runs.
+        self._frames: list[tuple[str, int, dict[str, Any], list[tuple[int, int]]]] = []
         self._loaded: OrderedDict[int, LoadedFrame] = OrderedDict()
 
     @property
     def n_finished(self) -> int:
         """How many items have an outcome."""
         return len(self.states) - self.states.count(0)
+
+    @property
+    def duplicates(self) -> int:
+        """How many outcomes came for items that had one already."""
+        return sum(self._duplicates.values())
+
+    def arrived(self, frame: int) -> list[int]:
+        """Return the items whose outcome is in a frame, by the frame's number in the order of reading."""
+        return [
+            item
+            for first, stop in self._frames[frame][3]
+            for item in range(first, stop)
+            if self._frame_of[item] == frame and self.states[item]
+        ]
 
     def n_missing(self, items: Sequence[int]) -> int:
         """Return how many of `items` have no outcome."""
@@ -80,29 +95,34 @@ class Outcomes:
         return sum(self.states[item] == 0 for item in items)
 
     def add(self, path: str, frame: Frame, attempt: dict[str, Any]) -> int:
-        """Take note of a frame of items; return how many of them had no outcome before."""
-        number = len(self._frames)
-        self._frames.append((path, frame.start, attempt))
+        """Take note of a frame of items; return how many of them had no outcome before.
+
+        Ctrl-C may end this between any two steps; the same frame is then added again.
+        """
+        number, runs = len(self._frames), frame.header["runs"]
+        self._frames.append((path, frame.start, attempt, runs))
         states = frame.header["states"].encode()
         shared = frame.header.get("shared", False)
-        column, new = 0, 0
-        for first, stop in frame.header["runs"]:
+        column = new = again = 0
+        for first, stop in runs:
             n = stop - first
             here = states * n if shared else states[column : column + n]
             if self.states.count(0, first, stop) == n:
                 self._frame_of[first:stop] = array("I", [number]) * n
                 self.states[first:stop] = here
-                self.arrivals.append(range(first, stop))
                 new += n
             else:
                 for item, state in zip(range(first, stop), here, strict=True):
                     if self.states[item] == 0:
                         self._frame_of[item] = number
                         self.states[item] = state
-                        self.arrivals.append(range(item, item + 1))
                         new += 1
+                    elif self._frames[self._frame_of[item]][:2] != (path, frame.start):
+                        again += 1
             column += n
-        self.duplicates += column - new
+        if again:
+            self._duplicates[path, frame.start] = again
+        self.n_frames = number + 1
         return new
 
     def attempt(self, item: int) -> dict[str, Any]:
@@ -150,7 +170,7 @@ class Outcomes:
         number = self._frame_of[item]
         frame = self._loaded.get(number)
         if frame is None:
-            path, start, _ = self._frames[number]
+            path, start, *_ = self._frames[number]
             try:
                 frame = LoadedFrame(path, start)
             except (OSError, DamagedError) as error:
@@ -193,9 +213,9 @@ class ChunkReader:
 
     def close(self) -> None:
         """Close the file that is open."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def _open_next(self) -> bool:
         path = chunk_file(self.folder, self.chunk, str(self._opened))
@@ -204,8 +224,9 @@ class ChunkReader:
         except FileNotFoundError:
             return False
         self.close()
-        self._file, self._offset, self.ended = file, 0, False
-        self._opened += 1
+        self._offset, self.ended = 0, False
+        self._file = file
+        self._opened += 1  # last: an interrupt repeats the file and skips none
         return True
 
     def _read_file(self, outcomes: Outcomes) -> int:

@@ -184,17 +184,18 @@ def write_frame(
     head = _PREFIX.pack(_MAGIC, len(text), size, zlib.crc32(text)) + text
     if size <= 1 << 20:
         data = b"".join(parts)
-        _write_all(file, head + data + _TRAILER.pack(zlib.crc32(data)))
+        write_all(file, head + data + _TRAILER.pack(zlib.crc32(data)))
         return
-    _write_all(file, head)
+    write_all(file, head)
     crc = 0
     for part in parts:
         crc = zlib.crc32(part, crc)
-        _write_all(file, part)
-    _write_all(file, _TRAILER.pack(crc))
+        write_all(file, part)
+    write_all(file, _TRAILER.pack(crc))
 
 
-def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:
+def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
+    """Write to an unbuffered file, which may take less than it is given (a full disk, more than 2 GB)."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]

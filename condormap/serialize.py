@@ -21,7 +21,8 @@ from typing import Any
 import cloudpickle
 
 from .errors import InvalidInputError, SerializationError
-from .payload import FUNCTION_FILE, INDEX_FILE, ITEMS_FILE, array_bytes
+from .payload import FUNCTION_FILE, INDEX_FILE, ITEMS_FILE, array_bytes, write_all
+from .store import storage_errors
 
 _FLUSH_SIZE = 1 << 20
 _STANDARD = ("stdlib", "platstdlib", "purelib", "platlib")
@@ -98,6 +99,8 @@ def write_items(folder: Path, iterables: Sequence[Iterable[Any]], *, strict: boo
         An item can't be pickled.
     InvalidInputError
         `strict`, and the lengths differ.
+    StorageError
+        The store can't be written. What the iterables raise while they are read comes as it is.
     """
     items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
     ends: array[int] = array("Q")
@@ -105,7 +108,9 @@ def write_items(folder: Path, iterables: Sequence[Iterable[Any]], *, strict: boo
     pickler = cloudpickle.Pickler(buffer, protocol=5)
     dump = super(cloudpickle.Pickler, pickler).dump  # without its wrapper in Python: half the time an item
     forget, position, done = pickler.clear_memo, buffer.tell, 0
-    with (folder / ITEMS_FILE).open("wb", buffering=0) as file:
+    with storage_errors(folder):
+        file = (folder / ITEMS_FILE).open("wb", buffering=0)
+    with file:
         for item in _unless_ragged(items, strict):
             try:
                 dump(item)
@@ -118,12 +123,14 @@ def write_items(folder: Path, iterables: Sequence[Iterable[Any]], *, strict: boo
             size = position()
             ends.append(done + size)
             if size >= _FLUSH_SIZE:
-                file.write(buffer.getbuffer())
+                with storage_errors(folder):
+                    write_all(file, buffer.getbuffer())
                 buffer.seek(0)
                 buffer.truncate()
                 done += size
-        file.write(buffer.getbuffer())
-    (folder / INDEX_FILE).write_bytes(array_bytes(ends))
+        with storage_errors(folder):
+            write_all(file, buffer.getbuffer())
+            (folder / INDEX_FILE).write_bytes(array_bytes(ends))
     return len(ends)
 
 

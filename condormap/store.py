@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from .address import PoolAddress
-from .errors import InvalidInputError, StorageError
+from .errors import CondormapError, InvalidInputError, StorageError
 from .payload import make_shards, write_chunks
 
 LAYOUT = 1
@@ -127,10 +127,10 @@ def check_tag(maps: Path, tag: str | None) -> str:
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError about `path` into a StorageError that says what to do."""
+    """Turn an OSError about `path` into a StorageError that says what to do; our own errors stay as they are."""
     try:
         yield
-    except StorageError:
+    except CondormapError:
         raise
     except OSError as error:
         advice = {
@@ -144,8 +144,9 @@ def storage_errors(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def staging(parent: Path) -> Iterator[Path]:
     """Give a new private folder in `parent`; it is removed unless it was renamed meanwhile."""
-    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+    with storage_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     try:
         yield folder
     finally:
@@ -185,7 +186,7 @@ def read_record(folder: Path) -> MapRecord:
                 "Load it with the version that wrote it"
             )
         return MapRecord(**values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, StorageError):
             raise
         raise StorageError(f"{folder} is no map: {type(error).__name__}: {error}") from error

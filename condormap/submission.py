@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .condor import Condor
-from .options import JobOptions, escape, quote
+from .options import JobOptions, escape, one_line, quote
 from .payload import FILES_PER_FOLDER, SELECTION_FILE, array_from, chunk_file, read_chunks
 from .store import EVENTS_FILE, MapRecord, write_json
 
@@ -104,14 +104,14 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
     stdio = escape(str(final / "stdio"))
     commands = {
         "universe": "vanilla",
-        "executable": escape(sys.executable),
+        "executable": escape(one_line("the path of this Python", sys.executable)),
         "arguments": quote([str(lib / "run.py"), str(final / "spec.json")])[:-1]
         + ' $(chunk) $(ClusterId).$(ProcId)"',
         "transfer_executable": "False",
         "should_transfer_files": "NO",
-        "initialdir": escape(os.getcwd()),
+        "initialdir": escape(one_line("the path of the current folder", os.getcwd())),
         "environment": quote(passed_on | dict(submission.options.environment)),
-        "log": escape(str(final.parent.parent / EVENTS_FILE)),
+        "log": escape(one_line("the path of the map", final.parent.parent / EVENTS_FILE)),
         "output": f"{stdio}/$(shard)/$(chunk).out",
         "error": f"{stdio}/$(shard)/$(chunk).err",
         "batch_name": record.tag,

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from condormap.paths import daemons_folder
 from condormap.pool.personal import PersonalPool
+
+
+@pytest.fixture(scope="session", autouse=True)
+def condormap_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep everything that the tests make out of this user's own folder, but for the daemons installed there."""
+    home = tmp_path_factory.mktemp("condormap-home")
+    (home / "daemons").symlink_to(daemons_folder())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONDORMAP_HOME", str(home))
+        yield home
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,205 @@
+"""A map's folder: its tag, its record, its submissions; written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from condormap import store
+from condormap.address import PoolAddress
+from condormap.errors import InvalidInputError, StorageError
+from condormap.payload import read_chunks
+
+ADDRESS = PoolAddress(Path("/etc/condor/condor_config"), "cm.lab.example", "submit.lab.example")
+OPTIONS: dict[str, Any] = {"cpus": 1}
+SPEC = {"items": "../..", "star": False, "retries": 0}
+
+
+# -- tags ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["fit", "Fit-2.1_b", "7", "a" * 64])
+def test_a_tag_that_is_free_is_taken_as_it_is(tmp_path: Path, tag: str) -> None:
+    assert store.check_tag(tmp_path, tag) == tag
+
+
+@pytest.mark.parametrize("tag", ["", "..", ".hidden", "-x", "a/b", "a b", "a\n", "é", "a" * 65, 7, b"fit"])
+def test_what_is_no_tag_is_refused(tmp_path: Path, tag: Any) -> None:
+    with pytest.raises(InvalidInputError, match="is no tag: up to 64 letters"):
+        store.check_tag(tmp_path, tag)
+
+
+def test_a_tag_in_use_is_refused_and_the_message_says_how_to_get_that_map(tmp_path: Path) -> None:
+    (tmp_path / "fit").mkdir()
+    with pytest.raises(InvalidInputError, match=r"tag 'fit' already: condormap\.load\('fit'\) returns it"):
+        store.check_tag(tmp_path, "fit")
+
+
+def test_a_tag_of_its_own_is_one(tmp_path: Path) -> None:
+    tags = {store.check_tag(tmp_path, None) for _ in range(50)}
+    assert len(tags) > 40
+    for tag in tags:
+        assert store.check_tag(tmp_path, tag) == tag
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "value.json"
+    store.write_json(path, ["0" * 100_000])
+    done = threading.Event()
+
+    def read() -> set[str]:
+        seen = set()
+        while not done.is_set():
+            (text,) = json.loads(path.read_bytes())
+            assert len(text) == 100_000
+            seen.add(text[0])
+        return seen
+
+    with ThreadPoolExecutor() as executor:
+        readers = [executor.submit(read) for _ in range(2)]
+        for n in range(200):
+            store.write_json(path, [str(n % 10) * 100_000])
+        done.set()
+        for reader in readers:
+            reader.result()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "value.json").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        store.write_json(tmp_path / "value.json", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["value.json"]
+
+
+# -- the record ------------------------------------------------------------------------------------------------
+
+
+def test_the_record_comes_back(tmp_path: Path) -> None:
+    record = store.new_record("fit", 7, True, "__main__.f", ADDRESS)
+    store.write_record(tmp_path, record)
+    assert store.read_record(tmp_path) == record
+    address = store.read_record(tmp_path).address
+    assert (address.config_file, address.collector, address.schedd) == (
+        ADDRESS.config_file,
+        ADDRESS.collector,
+        ADDRESS.schedd,
+    )
+
+
+def test_no_two_maps_have_the_same_id() -> None:
+    records = [store.new_record("fit", 7, True, "f", ADDRESS) for _ in range(100)]
+    assert len({record.id for record in records}) == 100
+
+
+def test_another_layout_is_refused_in_words(tmp_path: Path) -> None:
+    store.write_record(tmp_path, store.new_record("fit", 7, True, "f", ADDRESS))
+    path = tmp_path / store.RECORD_FILE
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"layout": 99, "new": 1}))
+    with pytest.raises(StorageError, match=r"written in layout 99; this version .* reads layout 1\. Load"):
+        store.read_record(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "{}", '"text"', '{"layout": 1}', '{"layout": 1, "x": 1}']
+)
+def test_a_folder_that_is_no_map_is_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / store.RECORD_FILE).write_text(content)
+    with pytest.raises(StorageError, match="is no map"):
+        store.read_record(tmp_path)
+
+
+# -- folders ---------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_was_not_finished_is_removed(tmp_path: Path) -> None:
+    with contextlib.suppress(ZeroDivisionError), store.staging(tmp_path) as new:
+        (new / "file").touch()
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_renamed_stays(tmp_path: Path) -> None:
+    with store.staging(tmp_path / "maps") as new:
+        (new / "file").touch()
+        os.rename(new, tmp_path / "maps" / "fit")
+    assert (tmp_path / "maps" / "fit" / "file").exists()
+    assert len(list((tmp_path / "maps").iterdir())) == 1
+
+
+def test_a_map_s_folder_is_its_user_s_alone(tmp_path: Path) -> None:
+    with store.staging(tmp_path / "maps") as new:
+        assert new.stat().st_mode & 0o077 == 0
+        assert (tmp_path / "maps").stat().st_mode & 0o077 == 0
+
+
+def test_a_submission_s_folder_has_what_its_jobs_need(tmp_path: Path) -> None:
+    folder = store.create_submission(tmp_path, [range(2), range(2, 5)], SPEC, OPTIONS)
+    assert folder == tmp_path / "submissions" / "0"
+    assert read_chunks(folder) == [range(2), range(2, 5)]
+    assert json.loads((folder / "spec.json").read_bytes()) == SPEC
+    record = json.loads((folder / "submission.json").read_bytes())
+    assert record["options"] == OPTIONS
+    assert {"id", "created", "user"} < record.keys()
+    assert (folder / "outcomes" / "0").is_dir()
+    assert (folder / "stdio" / "0").is_dir()
+
+
+def test_submissions_are_numbered_in_order(tmp_path: Path) -> None:
+    made = [store.create_submission(tmp_path, [range(1)], SPEC, OPTIONS) for _ in range(11)]
+    assert store.submission_folders(tmp_path) == made
+    assert [path.name for path in made] == [str(n) for n in range(11)]
+
+
+def test_two_processes_never_get_the_same_submission_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as executor:
+        made = list(
+            executor.map(lambda n: store.create_submission(tmp_path, [range(n)], SPEC, OPTIONS), range(1, 25))
+        )
+    assert len(set(made)) == 24
+    assert store.submission_folders(tmp_path) == sorted(made, key=lambda path: int(path.name))
+    for n, folder in enumerate(made, 1):
+        assert read_chunks(folder) == [range(n)]
+
+
+def test_a_folder_without_submissions_has_none(tmp_path: Path) -> None:
+    assert store.submission_folders(tmp_path) == []
+
+
+# -- errors ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "the disk is full: free some space, or set CONDORMAP_HOME"),
+        (errno.EDQUOT, "your disk quota is used up"),
+        (errno.EACCES, "set CONDORMAP_HOME to a folder that you can write"),
+        (errno.EROFS, "set CONDORMAP_HOME to a folder that you can write"),
+    ],
+)
+def test_what_the_disk_refuses_is_a_storage_error_with_advice(number: int, advice: str) -> None:
+    with pytest.raises(StorageError, match=advice) as caught, store.storage_errors(Path("/some/folder")):
+        raise OSError(number, os.strerror(number), "/some/folder/file")
+    assert caught.value.errno == number
+    assert caught.value.filename == "/some/folder/file"
+    assert os.strerror(number) in str(caught.value)
+
+
+def test_a_storage_error_stays_as_it_is() -> None:
+    error = StorageError("said already")
+    with pytest.raises(StorageError) as caught, store.storage_errors(Path("/some/folder")):
+        raise error
+    assert caught.value is error
