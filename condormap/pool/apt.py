@@ -59,7 +59,7 @@ class AptError(Exception):
     @property
     def unreachable(self) -> bool:
         """Whether the mirror did not answer at all, so that asking it for more is useless."""
-        silence = r"Could not (resolve|connect)|Unable to connect|Connection failed|resolving|timed out"
+        silence = r"(not|to) connect|resolv|Connection failed|unreachable|timed out"
         return re.search(silence, str(self)) is not None
 
 
