@@ -188,6 +188,17 @@ def test_text_of_users_comes_through_unchanged(condor, log):
     assert held.info["HoldReason"] == 'said "ü\\n" \\'
 
 
+def test_text_that_is_not_utf8_is_replaced_and_the_event_is_read(condor, log):
+    before = condor.events(log, 0)
+    held = b"012 (001.000.000) 2026-11-22 06:18:01 Job was held.\n\tno caf\xe9\n\tCode 1 Subcode 0\n...\n"
+    with log.open("ab") as file:
+        file.write(SUBMIT.format(7).encode() + held + SUBMIT.format(8).encode())
+    events, _, damaged = condor.events(log, before.offset)
+    assert [event.type for event in events] == [0, 12, 0]
+    assert events[1].info["HoldReason"] == "no caf\N{REPLACEMENT CHARACTER}"
+    assert damaged is None
+
+
 def test_many_logs_can_be_read_in_turn(condor, tmp_path):
     logs = [tmp_path / f"log{i}" for i in range(50)]
     for log in logs:

@@ -275,7 +275,14 @@ def _expression(text: str, what: str) -> Any:
 
 
 def _plain(ad: Any) -> dict[str, Any]:
-    return {name: _value(value) for name, value in ad.items()}
+    return {name: _attribute(ad, name) for name in ad}
+
+
+def _attribute(ad: Any, name: str) -> Any:
+    try:
+        return _value(ad[name])
+    except UnicodeDecodeError as error:  # a path in another encoding, say
+        return error.object.decode(errors="replace")
 
 
 def _value(value: Any) -> Any:

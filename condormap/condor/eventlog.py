@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections import OrderedDict
 from typing import Any
 
@@ -86,7 +87,9 @@ class _EventLog:
         if end == offset:
             self.close()
             found = chunk.find(_END)
-            return [], offset + (len(chunk) if found < 0 else found + len(_END)), "cannot be read"
+            first = chunk if found < 0 else chunk[: found + len(_END)]
+            texts = _not_utf8(first)
+            return texts, offset + len(first), None if texts else "cannot be read"
         return events, end, _damage(chunk[: end - offset], len(events))
 
     def _read(self, offset: int, limit: int) -> tuple[list[str], int]:
@@ -100,7 +103,7 @@ class _EventLog:
                 texts.append(next(reader)._data.printJson())
         except StopIteration:
             pass
-        except htcondor2.HTCondorException:
+        except (htcondor2.HTCondorException, UnicodeDecodeError):
             self.close()
             # What stands before the damage is read again, to learn where it ends.
             return self._read(offset, len(texts)) if texts else ([], offset)
@@ -112,6 +115,26 @@ def _open(path: str, offset: int) -> Any:
     reader = htcondor2.JobEventLog.__new__(htcondor2.JobEventLog)
     reader.__setstate__(({"_deadline": 0, "_filename": path}, offset))
     return reader
+
+
+def _not_utf8(event: bytes) -> list[str]:
+    """Return the event, read with its bytes that are not UTF-8 replaced, if it has such bytes.
+
+    A hold's reason may name a file in another encoding, and the bindings raise for the whole event.
+    """
+    text = event.decode(errors="replace")
+    if text.encode() == event:
+        return []
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text.encode())
+        file.flush()
+        reader = htcondor2.JobEventLog(file.name)
+        try:
+            return [each._data.printJson() for each in reader.events(0)]
+        except htcondor2.HTCondorException:
+            return []
+        finally:
+            reader.close()
 
 
 def _damage(text: bytes, events: int) -> str | None:
