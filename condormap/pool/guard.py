@@ -43,6 +43,18 @@ def main() -> int:
     """Start condor_master, stay until the pool has to end, end it. The argument is one JSON object."""
     plan = json.loads(sys.argv[1])
     libc = ctypes.CDLL(None, use_errno=True)
+    if plan["namespace"]:
+        try:
+            _enter_user_namespace(libc, *plan["namespace"])
+        except OSError as error:
+            print(error, file=sys.stderr)
+            return NAMESPACE_REFUSED
+    if not plan["owner"] and os.fork():
+        return 0  # a detached pool's guard is nobody's child
+    new = plan["state_file"] + ".new"
+    with open(new, "w") as file:
+        json.dump({**plan["state"], "pid": os.getpid()}, file, indent=1)
+    os.replace(new, plan["state_file"])
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake, alarm = os.pipe()
     os.set_blocking(wake, False)
@@ -58,12 +70,6 @@ def main() -> int:
         # Before the check of the parent: an owner that dies in between is noticed by one of the two.
         with contextlib.suppress(OSError):
             watched.append(os.pidfd_open(plan["owner"]))
-    if plan["namespace"]:
-        try:
-            _enter_user_namespace(libc, *plan["namespace"])
-        except OSError as error:
-            print(error, file=sys.stderr)
-            return NAMESPACE_REFUSED
 
     def in_master() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)

@@ -268,10 +268,13 @@ class PersonalPool:
             )
             self.config_file.write_text(config_text(plan))
             environment = _environment(self.config_file)
-            self._guard = self._spawn_guard(environment, identity.namespace, owner, lock)
-            self._write_state()
+            child = self._spawn_guard(environment, identity.namespace, owner, lock)
         finally:
             lock.release()  # the guard has it now
+        if owner is None:
+            self._started(child.wait())
+        else:
+            self._guard = child
         try:
             self._wait_until_ready(environment, plan.slots, timeout)
         except BaseException:
@@ -292,6 +295,15 @@ class PersonalPool:
             "namespace": namespace,
             "owner": owner,
             "idle_timeout": self.idle_timeout,
+            "state_file": str(self.folder / "pool.json"),
+            "state": {
+                "cpus": self.cpus,
+                "memory": self.memory,
+                "release": str(self.daemons.release),
+                "idle_timeout": self.idle_timeout,
+                "fsync": self.fsync,
+                "settings": self.settings,
+            },
             "queue": str(self.folder / "spool" / "job_queue.log"),
             "list_jobs": [str(self.daemons.bin / "condor_q"), "-allusers", "-af", "ClusterId"],
         }
@@ -306,36 +318,15 @@ class PersonalPool:
                 start_new_session=True,
             )
 
-    def _write_state(self) -> None:
-        assert self._guard is not None
-        state = {
-            "pid": self._guard.pid,
-            "cpus": self.cpus,
-            "memory": self.memory,
-            "release": str(self.daemons.release),
-            "version": self.daemons.version,
-            "idle_timeout": self.idle_timeout,
-            "fsync": self.fsync,
-            "settings": self.settings,
-        }
-        new = self.folder / "pool.json.new"
-        new.write_text(json.dumps(state, indent=1))
-        new.replace(self.folder / "pool.json")
-
     def _wait_until_ready(self, environment: dict[str, str], slots: int, timeout: float) -> None:
-        assert self._guard is not None
         deadline = time.monotonic() + timeout
+        lock = FolderLock(self.folder)
         addresses = [self.folder / "log" / f".{name}_address" for name in ("collector", "schedd", "startd")]
         question = [str(self.daemons.bin / "condor_status"), "-any", "-af", "MyType"]
         while True:
-            if self._guard.poll() == guard.NAMESPACE_REFUSED:
-                raise PoolStartError(
-                    "A personal pool that root starts needs a user namespace, and this machine refused it: "
-                    f"{' '.join(_tail(self.folder / 'log' / 'guard', 1))}.\n"
-                    "Start it as a normal user, or allow user namespaces (sysctl user.max_user_namespaces; in a "
-                    "container, a security profile that permits unshare)."
-                )
-            if self._guard.poll() is not None:
+            if self._guard is not None:
+                self._started(self._guard.poll())
+            if not lock.held():
                 raise PoolStartError(
                     f"The pool in {self.folder} ended while it started.\n{self._last_words()}"
                 )
@@ -356,6 +347,16 @@ class PersonalPool:
                     (self.folder / "ready").touch()
                     return
             time.sleep(0.02)
+
+    def _started(self, code: int | None) -> None:
+        """Raise what the guard's exit code says went wrong before condor_master could be started."""
+        if code == guard.NAMESPACE_REFUSED:
+            raise PoolStartError(
+                "A personal pool that root starts needs a user namespace, and this machine refused it: "
+                f"{' '.join(_tail(self.folder / 'log' / 'guard', 1))}.\n"
+                "Start it as a normal user, or allow user namespaces (sysctl user.max_user_namespaces; in a "
+                "container, a security profile that permits unshare)."
+            )
 
     def _last_words(self) -> str:
         """Return what the daemons said last: the errors of all, or the end of the master's log."""

@@ -1,0 +1,336 @@
+"""A personal pool from start to end: who owns it, what it survives, what it leaves behind. Real daemons."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from condormap.errors import InvalidInputError, NoPoolError, PoolRunningError, PoolStartError
+from condormap.pool import leftovers
+from condormap.pool.personal import PersonalPool
+
+SMALL = {"cpus": 1, "memory": 512, "fsync": False}
+
+
+def until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def tool(pool: PersonalPool, name: str, *arguments: object, user: int | None = None) -> str:
+    """The output of one of HTCondor's own tools, used on `pool`."""
+    done = subprocess.run(
+        [pool.daemons.bin / name, *map(str, arguments)],
+        env={**os.environ, "CONDOR_CONFIG": str(pool.config_file)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def submit(pool: PersonalPool, script: str, *more: str) -> Path:
+    """Submit a shell script as one job; return its event log."""
+    work = Path(pool.folder, "work")
+    work.mkdir(exist_ok=True)
+    number = len(list(work.iterdir()))
+    program, log = work / f"job{number}.sh", work / f"job{number}.log"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    description = work / f"job{number}.sub"
+    lines = [f"executable = {program}", f"log = {log}", "should_transfer_files = NO", "max_idle = 4", *more]
+    description.write_text("\n".join([*lines, "queue"]))
+    tool(pool, "condor_submit", description)
+    return log
+
+
+def happened(log: Path, event: int) -> bool:
+    return f"\n{event:03d} (" in "\n" + (log.read_text() if log.exists() else "")
+
+
+def everything_of(pool: PersonalPool) -> list[psutil.Process]:
+    assert pool.pid is not None
+    guard = psutil.Process(pool.pid)
+    return [guard, *guard.children(recursive=True)]
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in processes)
+
+
+def python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.fixture
+def detached(tmp_path: Path) -> Iterator[PersonalPool]:
+    """A running detached pool that the test may harm."""
+    pool = PersonalPool(tmp_path / "pool", **SMALL).start()
+    yield pool
+    pool.stop()
+    assert leftovers.processes(pool.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"cpus": 0}, "at least 1 cpu"),
+        ({"memory": "lots"}, "no amount of memory"),
+        ({"memory": 1}, "at least 64 MB"),
+        ({"idle_timeout": 0}, "more than 0 seconds"),
+    ],
+)
+def test_figures_that_make_no_sense_are_refused(given: dict[str, object], why: str) -> None:
+    with pytest.raises(InvalidInputError, match=why):
+        PersonalPool(**given)  # type: ignore[arg-type]
+
+
+def test_memory_is_megabytes_or_text() -> None:
+    assert [PersonalPool(memory=memory).memory for memory in (2048, "2048", "2GB", "1.5 GiB")] == [
+        2048,
+        2048,
+        2048,
+        1536,
+    ]
+
+
+def test_a_folder_that_htcondor_cannot_name_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path / "a$(b)", tmp_path / ("x" * 200) / ("y" * 200) / ("z" * 200) / ("w" * 240) / ("v" * 240)):
+        with pytest.raises(PoolStartError, match="Choose another folder"):
+            PersonalPool(folder, **SMALL).start()
+
+
+def test_where_none_runs_there_is_none_to_attach_and_none_to_stop(tmp_path: Path) -> None:
+    with pytest.raises(NoPoolError, match="condormap pool start"):
+        PersonalPool.attach(tmp_path / "none")
+    PersonalPool(tmp_path / "none").stop()
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_context_manager_uses_a_folder_of_its_own_and_removes_it(tmp_path: Path) -> None:
+    with PersonalPool(**SMALL) as pool:
+        folder, processes = pool.folder, everything_of(pool)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not folder.exists()
+    assert gone(processes)
+
+
+def test_it_listens_on_the_loopback_only(pool: PersonalPool) -> None:
+    connections = [each for process in everything_of(pool) for each in process.net_connections("inet")]
+    listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+def test_it_publishes_what_it_really_has(pool: PersonalPool) -> None:
+    attributes = ("CondormapCpus", "CondormapMemory", "CondormapPersonal")
+    for ads in ("-schedd", "-startd"):
+        told = set(tool(pool, "condor_status", ads, "-af", *attributes).splitlines())
+        assert told == {f"{pool.cpus} {pool.memory} true"}
+    told_by_configuration = tool(pool, "condor_config_val", "CONDORMAP_CPUS", "CONDORMAP_MEMORY").split()
+    assert told_by_configuration == [str(pool.cpus), str(pool.memory)]
+
+
+def test_the_log_of_a_daemon_can_be_read(pool: PersonalPool) -> None:
+    assert any("STARTING UP" in line for line in pool.logs("schedd", 10_000))
+    with pytest.raises(InvalidInputError, match="SchedLog"):
+        pool.logs("nonsense")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_can_do_nothing_with_it(pool: PersonalPool, tmp_path: Path) -> None:
+    config = tmp_path / "stolen_config"
+    config.write_text(pool.config_file.read_text())
+    address = (pool.folder / "log" / ".schedd_address").read_text().splitlines()[0]
+    for command in (["condor_q", "-allusers"], ["condor_rm", "-all"], ["condor_ping", "READ"]):
+        tried = subprocess.run(
+            [pool.daemons.bin / command[0], "-addr", address, *command[1:]]
+            if command[0] == "condor_ping"
+            else [pool.daemons.bin / command[0], *command[1:]],
+            env={"CONDOR_CONFIG": str(config), "_CONDOR_SCHEDD_HOST": address},
+            user=1234,
+            group=1234,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert tried.returncode != 0, (command, tried.stdout)
+
+
+def test_several_run_side_by_side(pool: PersonalPool, tmp_path: Path) -> None:
+    odd = tmp_path / "a folder with spaces and a long name" / ("x" * 150)
+    with PersonalPool(odd, **SMALL) as first, PersonalPool(**SMALL) as second:
+        pools = (pool, first, second)
+        assert len({each.pid for each in pools}) == 3
+        log = submit(first, "exit 0")
+        until(lambda: happened(log, 5))
+        assert [tool(each, "condor_history", "-af", "ClusterId").split() for each in (first, second)] == [["1"], []]
+
+
+def test_a_second_start_in_the_same_folder_is_refused(detached: PersonalPool) -> None:
+    before = detached.pid
+    with pytest.raises(PoolRunningError, match="already"):
+        PersonalPool(detached.folder, **SMALL).start()
+    assert detached.pid == before
+
+
+def test_of_two_processes_that_start_one_in_a_folder_one_wins(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from condormap.errors import PoolRunningError
+        from condormap.pool.personal import PersonalPool
+        try:
+            PersonalPool(sys.argv[1], cpus=1, memory=512).start()
+            print("started")
+        except PoolRunningError:
+            print("refused")
+        """
+    racers = [python(code, tmp_path / "pool") for _ in range(2)]
+    assert sorted(racer.communicate(timeout=60)[0].strip() for racer in racers) == ["refused", "started"]
+    pool = PersonalPool.attach(tmp_path / "pool")
+    pool.stop()
+    assert not pool.running
+
+
+def test_another_process_can_attach_and_stop_it(detached: PersonalPool) -> None:
+    processes = everything_of(detached)
+    code = """
+        import sys
+        from condormap.pool.personal import PersonalPool
+        pool = PersonalPool.attach(sys.argv[1])
+        print(pool.cpus, pool.memory)
+        pool.stop()
+        """
+    assert python(code, detached.folder).communicate(timeout=30)[0].split() == ["1", "512"]
+    assert not detached.running
+    assert gone(processes)
+
+
+def test_stop_ends_jobs_and_whatever_they_started(detached: PersonalPool) -> None:
+    pids = detached.folder / "pids"
+    log = submit(detached, f"setsid -f sleep 1000 & echo $$ > {pids}; exec sleep 1000")
+    until(lambda: happened(log, 1) and pids.exists())
+    until(lambda: sum(each.name() == "sleep" for each in everything_of(detached)) == 2)
+    processes = everything_of(detached)
+    detached.stop()
+    assert gone(processes)
+
+
+def test_the_queue_survives_stop_and_start(detached: PersonalPool) -> None:
+    waiting = submit(detached, "exit 0", "hold = True")
+    running = submit(detached, f"test -e {detached.folder}/again || sleep 1000")
+    until(lambda: happened(running, 1))
+    detached.stop()
+    (detached.folder / "again").touch()
+    detached.start()
+    until(lambda: happened(running, 5))
+    tool(detached, "condor_release", 1)
+    until(lambda: happened(waiting, 5))
+
+
+def test_a_crash_of_everything_is_recovered_with_the_queue_intact(detached: PersonalPool) -> None:
+    running = submit(detached, f"test -e {detached.folder}/again || sleep 1000")
+    until(lambda: happened(running, 1))
+    crashed = everything_of(detached)
+    daemons = [each for each in crashed if each.name() != "sleep"]
+    for process in daemons:  # the job stays behind, an orphan
+        process.kill()
+    until(lambda: gone(daemons))
+    assert not detached.running
+    (detached.folder / "again").touch()
+    detached.start()
+    until(lambda: happened(running, 5), seconds=30)
+    assert gone(crashed)
+
+
+def test_a_guard_that_is_killed_takes_the_pool_with_it(detached: PersonalPool) -> None:
+    guard, *rest = everything_of(detached)
+    guard.kill()
+    until(lambda: gone(rest))
+
+
+def test_a_master_that_is_killed_leaves_no_orphans(detached: PersonalPool) -> None:
+    processes = everything_of(detached)
+    processes[1].kill()
+    until(lambda: gone(processes))
+    assert not detached.running
+
+
+def test_a_pool_ends_with_the_process_that_owns_it(tmp_path: Path) -> None:
+    code = """
+        import sys, time
+        from condormap.pool.personal import PersonalPool
+        with PersonalPool(sys.argv[1], cpus=1, memory=512, fsync=False):
+            print("ready", flush=True)
+            time.sleep(1000)
+        """
+    owner = python(code, tmp_path / "pool")
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "ready\n"
+    processes = everything_of(PersonalPool.attach(tmp_path / "pool"))
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate(timeout=10)
+    until(lambda: gone(processes))
+
+
+def test_an_idle_pool_ends_itself_but_not_while_a_job_is_in_the_queue(tmp_path: Path) -> None:
+    with PersonalPool(tmp_path / "pool", idle_timeout=2, **SMALL) as pool:
+        processes = everything_of(pool)
+        log = submit(pool, "sleep 4")
+        until(lambda: happened(log, 5))
+        assert pool.running
+        until(lambda: gone(processes))
+        assert not pool.running
+
+
+def test_a_start_that_fails_says_what_the_daemons_said_and_leaves_nothing(tmp_path: Path) -> None:
+    broken = PersonalPool(tmp_path / "pool", settings={"SCHEDD": "/no/such/program"}, **SMALL)
+    with pytest.raises(PoolStartError, match="/no/such/program"):
+        broken.start(timeout=5)
+    assert not broken.running
+    assert leftovers.processes(broken.folder) == []
+
+
+def test_where_user_namespaces_are_forbidden_root_is_told_what_to_do(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from condormap.errors import PoolStartError
+        from condormap.pool.daemons import find_daemons
+        from condormap.pool.personal import PersonalPool
+        try:
+            PersonalPool(sys.argv[1], cpus=1, memory=512).start()
+        except PoolStartError as error:
+            print(error)
+        """
+    forbid = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\""
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh"]
+        + [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "pool")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if "unshare" in done.stderr or "max_user_namespaces" in done.stderr:
+        pytest.skip("this machine lets nobody make a user namespace in which they could be forbidden")
+    assert "as a normal user" in done.stdout, done.stderr
+
+
+def test_the_state_of_a_running_pool_is_readable_json(detached: PersonalPool) -> None:
+    state = json.loads((detached.folder / "pool.json").read_text())
+    assert state["pid"] == detached.pid
