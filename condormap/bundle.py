@@ -17,12 +17,13 @@ from pathlib import Path
 _MAIN = """\
 import os
 import sys
-from condormap_job.runner import main
 sys.path.append(sys.path[0] + "/fallback")  # where this Python has no cloudpickle of its own
-code = main(sys.argv[1:])
-sys.stdout.flush()
-sys.stderr.flush()
-os._exit(code)  # the interpreter's clean-up costs milliseconds and has nothing to clean
+if __name__ == "__main__":  # and not in a process that the function spawns
+    from condormap_job.runner import main
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # the interpreter's clean-up costs milliseconds and has nothing to clean
 """
 _MODULES = ("payload.py", "runner.py", "worker.py")
 

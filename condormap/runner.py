@@ -30,7 +30,7 @@ import signal
 import sys
 import time
 
-from .payload import DIED, ERROR, chunk_file, chunk_items, read_frames, runs_of, write_frame
+from .payload import DIED, ERROR, DamagedError, chunk_file, chunk_items, read_frames, runs_of, write_frame
 from .worker import CURRENT, FINISHED, SPILLED, SharedMemory, Worker
 
 TYPE_CHECKING = False
@@ -114,8 +114,10 @@ class Supervisor:
             os.setpgid(worker, worker)  # the worker does the same: whoever is first
         except OSError:
             pass  # it has ended
-        status = self._follow(worker, asks)
-        kill_group(worker)
+        try:
+            status = self._follow(worker, asks)
+        finally:
+            kill_group(worker)
         for end in (asks, ask, acks, self.ack):
             os.close(end)
         if memory.counters[FINISHED] and not memory.counters[CURRENT]:
@@ -200,9 +202,12 @@ def open_outcome(outcomes: str, chunk: int) -> tuple[BinaryIO, int, set[int]]:
         try:
             return open(path, "xb", buffering=0), attempt, finished
         except FileExistsError:
-            for frame in read_frames(path):
-                for start, stop in frame.header.get("runs", ()):
-                    finished.update(range(start, stop))
+            try:
+                for frame in read_frames(path):
+                    for start, stop in frame.header.get("runs", ()):
+                        finished.update(range(start, stop))
+            except DamagedError as error:
+                print(f"condormap: {error}; what follows is computed again", file=sys.stderr)
             attempt += 1
 
 

@@ -219,7 +219,7 @@ def _cloudpickle_dumps(value: Any) -> bytes:
 
 def open_nameless_file(folder: str) -> io.FileIO:
     """Return a new file in `folder` that is gone when it is closed, whoever removes what meanwhile."""
-    path = f"{folder}/.condormap-spill.{os.getpid()}"
+    path = f"{folder}/.condormap-spill.{os.urandom(8).hex()}"
     file = io.FileIO(path, "x+")
     os.unlink(path)
     return file

@@ -1,0 +1,665 @@
+"""The program inside the job, run as a job runs it: nothing of it is imported here but its constants."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import ctypes
+import importlib
+import multiprocessing
+import os
+import platform
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy
+import psutil
+import pytest
+
+from condormap import store
+from condormap.bundle import bundle
+from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback
+from condormap.outcomes import ChunkReader, Outcomes
+from condormap.payload import SELECTION_FILE, array_bytes, chunk_file, read_frames
+from condormap.serialize import pickled_by_value, write_function, write_items
+from condormap.worker import AREA_SIZE, FLUSH_SIZE, MAX_RECORDS
+
+SOON = 30.0  # seconds after which a test gives up waiting
+
+
+class Map:
+    """A map's folder with one submission, whose chunks are run here."""
+
+    def __init__(
+        self,
+        folder: Path,
+        lib: Path,
+        function: Callable[..., Any],
+        *iterables: Iterable[Any],
+        chunks: list[range] | None = None,
+        selection: list[int] | None = None,
+        retries: int = 0,
+    ) -> None:
+        self.lib, self.root = lib, folder
+        with pickled_by_value([__name__]):
+            self.n_items = write_items(folder, iterables)
+            write_function(folder, function)
+        spec = {"items": "../..", "star": len(iterables) > 1, "retries": retries}
+        self.folder = store.create_submission(folder, chunks or [range(self.n_items)], spec, {})
+        if selection is not None:
+            (self.folder / SELECTION_FILE).write_bytes(array_bytes(array("Q", selection)))
+
+    def stdio(self, stream: str, chunk: int = 0) -> Path:
+        return Path(chunk_file(self.folder / "stdio", chunk, stream))
+
+    def start(self, chunk: int = 0, *, python: tuple[str, ...] = (), **more: Any) -> subprocess.Popen[bytes]:
+        command = [sys.executable, *python, self.lib / "run.py", self.folder / "spec.json", str(chunk), "7.0"]
+        with self.stdio("out", chunk).open("ab") as out, self.stdio("err", chunk).open("ab") as err:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.root, **more
+            )
+
+    def run(self, chunk: int = 0, **more: Any) -> int:
+        """Run one attempt at a chunk; return its exit code."""
+        with self.start(chunk, **more) as process:
+            try:
+                return process.wait(SOON)
+            finally:
+                kill_all(process)
+
+    def read(self, chunk: int = 0) -> Outcomes:
+        """Return what is in the chunk's outcome files now."""
+        outcomes, reader = Outcomes(self.n_items), ChunkReader(self.folder / "outcomes", chunk)
+        reader.read(outcomes)
+        reader.close()
+        assert not reader.damage
+        return outcomes
+
+    def values(self) -> list[Any]:
+        """Return the results, after a run that gave a result for every item."""
+        outcomes = self.read()
+        assert bytes(outcomes.states) == b"r" * self.n_items
+        return [outcomes.value(item) for item in range(self.n_items)]
+
+    def headers(self, attempt: int = 0) -> list[dict[str, Any]]:
+        return [frame.header for frame in read_frames(chunk_file(self.folder / "outcomes", 0, str(attempt)))]
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """End a runner and its worker the hard way, as a machine that loses its power does."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        parent.suspend()
+        for child in parent.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        parent.kill()
+    process.wait(SOON)
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def lib(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def make(tmp_path: Path, lib: Path) -> Callable[..., Map]:
+    def make(function: Callable[..., Any], *iterables: Iterable[Any], **more: Any) -> Map:
+        return Map(tmp_path, lib, function, *iterables, **more)
+
+    return make
+
+
+Make = Callable[..., Map]
+
+# -- results ---------------------------------------------------------------------------------------------------
+
+
+def test_results_are_what_map_gives(make: Make) -> None:
+    work = make(lambda x: {"square": x * x}, range(100))
+    assert work.run() == 0
+    assert work.values() == [{"square": x * x} for x in range(100)]
+
+
+def test_several_iterables_are_several_arguments(make: Make) -> None:
+    work = make(pow, [2, 3, 4], [5, 6, 7])
+    assert work.run() == 0
+    assert work.values() == list(map(pow, [2, 3, 4], [5, 6, 7]))
+
+
+def test_a_job_computes_its_own_chunk_only(make: Make) -> None:
+    work = make(str, range(5), chunks=[range(2), range(2, 5)])
+    assert work.run(1) == 0
+    assert bytes(work.read(1).states) == b"\0\0rrr"
+
+
+def test_a_selection_of_items_is_computed_under_their_own_numbers(make: Make) -> None:
+    work = make(str, range(6), chunks=[range(2), range(2, 4)], selection=[1, 5, 0, 2])
+    assert work.run(1) == 0
+    assert bytes(work.read(1).states) == b"r\0r\0\0\0"
+    assert work.read(1).value(2) == "2"
+
+
+def test_the_outcome_says_where_and_when_it_was_computed(make: Make) -> None:
+    before = time.time()
+    work = make(lambda _: time.sleep(0.05), range(1))
+    assert work.run(env=os.environ | {"_CONDOR_SLOT": "slot1_2"}) == 0
+    start, *_, end = work.headers()
+    assert start["python"] == platform.python_version()
+    assert start["executable"] == sys.executable
+    assert (start["host"], start["slot"], start["job"]) == (socket.gethostname(), "slot1_2", "7.0")
+    assert before <= start["time"] <= end["time"] <= time.time()
+    assert end["complete"]
+    assert end["cpu"] > 0
+    assert end["max_rss_kb"] > 1000
+    assert 0.05 <= work.read().seconds(0) < 5
+
+
+@pytest.mark.parametrize(
+    "size",
+    [0, FLUSH_SIZE - 100, FLUSH_SIZE, AREA_SIZE - 100, AREA_SIZE - 10, AREA_SIZE, AREA_SIZE + 1, 7 << 20],
+)
+def test_results_of_every_size_arrive_as_they_are(make: Make, size: int) -> None:
+    work = make(lambda n: os.urandom(16) + bytes([n]) * size, range(4))
+    assert work.run() == 0
+    for n, value in enumerate(work.values()):
+        assert len(value) == size + 16
+        assert value[16:] == bytes([n]) * size
+
+
+def test_large_and_small_results_take_turns(make: Make) -> None:
+    sizes = [1, 3 << 20, 2, 900_000, 900_000, 900_000, 5 << 20, 5 << 20, 3, 1]
+    work = make(lambda n, size: bytes([n]) * size, range(len(sizes)), sizes)
+    assert work.run() == 0
+    assert work.values() == [bytes([n]) * size for n, size in enumerate(sizes)]
+
+
+def test_large_arrays_arrive(make: Make) -> None:
+    work = make(lambda n: numpy.arange(n), [10, 10**6, 10])
+    assert work.run() == 0
+    for n, value in zip([10, 10**6, 10], work.values(), strict=True):
+        numpy.testing.assert_array_equal(value, numpy.arange(n))
+
+
+@pytest.mark.parametrize("n_items", [MAX_RECORDS - 1, MAX_RECORDS, MAX_RECORDS + 1, 200_000])
+def test_many_small_results_arrive(make: Make, n_items: int) -> None:
+    work = make(lambda x: -x, range(n_items))
+    assert work.run() == 0
+    assert work.values() == [-x for x in range(n_items)]
+    counts = [len(header["states"]) for header in work.headers() if header["kind"] == "items"]
+    assert sum(counts) == n_items
+    assert max(counts) <= MAX_RECORDS
+
+
+def test_a_frame_holds_no_more_than_a_megabyte_of_small_results(make: Make) -> None:
+    work = make(lambda x: bytes(1000), range(5000))
+    assert work.run() == 0
+    sizes = [sum(header["sizes"]) for header in work.headers() if header["kind"] == "items"]
+    assert max(sizes) < FLUSH_SIZE + 2000
+    assert len(work.values()) == 5000
+
+
+# -- errors ----------------------------------------------------------------------------------------------------
+
+
+class OwnError(Exception):
+    """An exception of a module that the job cannot import."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(number, text)
+        self.number = number
+
+
+class StubbornError(Exception):
+    """Cannot be unpickled: its constructor wants more than its args."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(one)
+
+
+def raising(error: BaseException) -> Callable[[int], int]:
+    """Return a function that raises at item 1."""
+
+    def function(x: int) -> int:
+        if x == 1:
+            raise error
+        return x
+
+    return function
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("wrong", 1),
+        KeyError("key"),
+        OSError(2, "No such file", "file"),
+        UnicodeDecodeError("utf-8", b"x", 0, 1, "why"),
+        StopIteration(3),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        MemoryError(),
+        ExceptionGroup("several", [ValueError(1), KeyError(2)]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_exception_comes_back_and_costs_its_own_item_only(make: Make, error: BaseException) -> None:
+    work = make(raising(error), range(3))
+    assert work.run() == 0
+    outcomes = work.read()
+    assert bytes(outcomes.states) == b"rer"
+    found = outcomes.error(1)
+    assert type(found) is type(error)
+    assert repr(found.args) == repr(error.args)
+    assert isinstance(found.__cause__, RemoteTraceback)
+    assert "in function\n" in found.__cause__.text
+    assert "raise error\n" in found.__cause__.text
+    assert "worker.py" not in found.__cause__.text
+
+
+def test_an_exception_of_a_local_class_comes_back_with_its_attributes(make: Make) -> None:
+    work = make(raising(OwnError(7, "text")), range(3))
+    assert work.run() == 0
+    found = work.read().error(1)
+    assert type(found) is OwnError
+    assert found.number == 7
+
+
+def test_the_remote_traceback_tells_the_causes_too(make: Make) -> None:
+    def function(x: int) -> None:
+        try:
+            [][x]
+        except IndexError as error:
+            raise OwnError(x, "no such element") from error
+
+    work = make(function, [5])
+    assert work.run() == 0
+    text = str(work.read().error(0).__cause__)
+    assert "IndexError: list index out of range" in text
+    assert "The above exception was the direct cause" in text
+    assert "OwnError: (5, 'no such element')" in text
+
+
+def test_an_exception_that_cannot_be_unpickled_comes_back_as_text(make: Make) -> None:
+    def function(x: int) -> None:
+        raise StubbornError(x, 2)
+
+    work = make(function, [7])
+    assert work.run() == 0
+    error = work.read().error(0)
+    assert type(error) is RemoteError
+    assert str(error).endswith("StubbornError: 7")
+    assert "raise StubbornError(x, 2)" in str(error.__cause__)
+
+
+def test_a_result_that_cannot_be_pickled_costs_its_own_item_only(make: Make) -> None:
+    def function(x: int) -> Any:
+        return [bytes(3 << 20), threading.Lock()] if x == 1 else x
+
+    work = make(function, range(3))
+    assert work.run() == 0
+    outcomes = work.read()
+    assert bytes(outcomes.states) == b"rer"
+    assert "condormap: raised while pickling the result, a list" in outcomes.error(1).__notes__
+    assert "lock" in str(outcomes.error(1))
+    assert outcomes.value(2) == 2
+
+
+def test_an_item_that_cannot_be_unpickled_in_the_job_costs_itself_only(make: Make) -> None:
+    class Item:
+        def __reduce__(self) -> Any:
+            return importlib.import_module, ("no_such_module",)
+
+    work = make(lambda x: x, [0, Item(), 2])
+    assert work.run() == 0
+    outcomes = work.read()
+    assert bytes(outcomes.states) == b"rer"
+    assert isinstance(outcomes.error(1), ModuleNotFoundError)
+
+
+def test_a_function_that_cannot_be_unpickled_in_the_job_is_an_error_of_every_item(make: Make) -> None:
+    class Function:
+        def __call__(self) -> None: ...
+
+        def __reduce__(self) -> Any:
+            return importlib.import_module, ("no_such_module",)
+
+    work = make(Function(), range(3))
+    assert work.run() == 0
+    outcomes = work.read()
+    assert bytes(outcomes.states) == b"eee"
+    assert isinstance(outcomes.error(2), ModuleNotFoundError)
+    assert "condormap: raised while unpickling the function" in outcomes.error(2).__notes__
+
+
+# -- deaths ----------------------------------------------------------------------------------------------------
+
+
+def dying(how: Callable[[], object]) -> Callable[[int], int]:
+    """Return a function that dies at item 2, after it said so on standard error."""
+
+    def function(x: int) -> int:
+        if x == 2:
+            print("last words", file=sys.stderr, flush=True)
+            how()
+        return x
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (lambda: os._exit(3), "exited with code 3"),
+        (lambda: os._exit(0), "exited with code 0"),
+        (lambda: ctypes.string_at(0), "signal 11 (SIGSEGV)"),
+        (os.abort, "signal 6 (SIGABRT)"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "signal 9 (SIGKILL)"),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), "signal 15 (SIGTERM)"),
+        (lambda: os.killpg(0, signal.SIGKILL), "signal 9 (SIGKILL)"),
+    ],
+    ids=["_exit(3)", "_exit(0)", "segfault", "abort", "SIGKILL", "SIGTERM", "group"],
+)
+def test_an_item_that_kills_its_process_costs_itself_only(
+    make: Make, how: Callable[[], object], words: str
+) -> None:
+    work = make(dying(how), range(5))
+    assert work.run() == 0
+    outcomes = work.read()
+    assert bytes(outcomes.states) == b"rrdrr"
+    assert [outcomes.value(item) for item in (0, 1, 3, 4)] == [0, 1, 3, 4]
+    error = outcomes.error(2)
+    assert isinstance(error, ItemDiedError)
+    assert words in str(error)
+    assert "while it computed this item" in str(error)
+    assert "last words" in str(error)
+
+
+def test_every_item_may_die(make: Make) -> None:
+    work = make(lambda _: os._exit(1), range(10))
+    assert work.run() == 0
+    assert bytes(work.read().states) == b"d" * 10
+
+
+def test_an_item_that_died_is_computed_again_where_retries_are_wanted(make: Make, tmp_path: Path) -> None:
+    counts = tmp_path / "count"
+
+    def function(x: int) -> int:
+        with counts.open("a") as file:
+            file.write("x")
+        if counts.stat().st_size < 3:
+            os._exit(1)
+        return x
+
+    work = make(function, [7], retries=2)
+    assert work.run() == 0
+    assert work.values() == [7]
+
+
+def test_a_death_while_the_function_is_loaded_is_that_of_every_item(make: Make) -> None:
+    class Function:
+        def __call__(self) -> None: ...
+
+        def __reduce__(self) -> Any:
+            return os._exit, (7,)
+
+    work = make(Function(), range(5))
+    assert work.run() == 0
+    outcomes = work.read()
+    assert bytes(outcomes.states) == b"ddddd"
+    for item in (0, 4):
+        assert f"item {item}," in str(outcomes.error(item))
+        assert "exited with code 7 while it loaded the function" in str(outcomes.error(item))
+
+
+def test_an_item_that_kills_its_process_when_it_is_unpickled_costs_itself_only(make: Make) -> None:
+    class Item:
+        def __reduce__(self) -> Any:
+            return os._exit, (7,)
+
+    work = make(lambda x: x, [0, Item(), 2])
+    assert work.run() == 0
+    assert bytes(work.read().states) == b"rdr"
+
+
+# -- functions that do as they like ----------------------------------------------------------------------------
+
+
+def test_a_child_that_the_function_forks_and_that_comes_back_gives_no_result(make: Make) -> None:
+    def function(x: int) -> str:
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+        elif x == 1:
+            raise ValueError("in the child")
+        return "parent" if child else "child"
+
+    work = make(function, range(3))
+    assert work.run() == 0
+    assert work.values() == ["parent"] * 3
+
+
+def test_processes_that_the_function_leaves_behind_are_ended(make: Make) -> None:
+    work = make(lambda _: subprocess.Popen(["sleep", "1000"]).pid, range(2))
+    assert work.run() == 0
+    for pid in work.values():
+        until(lambda pid=pid: has_ended(pid))
+
+
+def test_threads_that_the_function_leaves_behind_do_not_hold_the_job(make: Make) -> None:
+    def function(x: int) -> int:
+        threading.Thread(target=threading.Event().wait).start()
+        return x
+
+    work = make(function, range(2))
+    assert work.run() == 0
+    assert work.values() == [0, 1]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_function_may_use_processes_of_its_own(make: Make, method: str) -> None:
+    def function(x: int) -> list[float]:
+        context = multiprocessing.get_context(method)
+        with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as executor:
+            return list(executor.map(abs, [x, -x]))
+
+    work = make(function, [3])
+    assert work.run() == 0
+    assert work.values() == [[3, 3]]
+    assert not Path(chunk_file(work.folder / "outcomes", 0, "1")).exists()
+
+
+def test_the_function_may_close_its_standard_streams(make: Make) -> None:
+    def function(x: int) -> int:
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            stream.close()
+        for descriptor in range(3):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        return x
+
+    work = make(function, range(3))
+    assert work.run() == 0
+    assert work.values() == [0, 1, 2]
+
+
+def test_the_function_may_change_the_folder(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+
+    def function(x: int) -> str:
+        os.chdir(tmp_path / "elsewhere")
+        return os.getcwd()
+
+    work = make(function, range(200_000, 200_003))
+    command = [
+        sys.executable,
+        work.lib / "run.py",
+        os.path.relpath(work.folder / "spec.json", tmp_path),
+        "0",
+        "7.0",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=SOON)
+    assert work.values() == [str(tmp_path / "elsewhere")] * 3
+
+
+def test_the_function_may_change_what_signals_do(make: Make) -> None:
+    def function(x: int) -> int:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return x
+
+    work = make(function, range(3))
+    assert work.run() == 0
+    assert work.values() == [0, 1, 2]
+
+
+# -- standard output -------------------------------------------------------------------------------------------
+
+
+def test_what_the_function_prints_is_kept(make: Make) -> None:
+    work = make(lambda x: print("item", x), range(3))
+    assert work.run() == 0
+    assert work.stdio("out").read_text() == "item 0\nitem 1\nitem 2\n"
+    assert not work.stdio("err").exists()
+
+
+def test_empty_output_files_are_removed(make: Make) -> None:
+    work = make(str, range(3))
+    assert work.run() == 0
+    assert not work.stdio("out").exists()
+    assert not work.stdio("err").exists()
+
+
+# -- several attempts ------------------------------------------------------------------------------------------
+
+
+def blocking(notes: Path) -> Callable[[int], int]:
+    """Return a function that notes each call, and never comes back from the first one with item 3."""
+
+    def function(x: int) -> int:
+        with notes.open("a") as file:
+            file.write(f"{x}\n")
+        if x == 3 and notes.read_text().split().count("3") == 1:
+            threading.Event().wait()
+        return x
+
+    return function
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "notes"
+    path.touch()
+    return path
+
+
+def test_what_is_finished_is_on_disk_while_a_later_item_is_computed(make: Make, notes: Path) -> None:
+    work = make(blocking(notes), range(5))
+    with work.start() as process:
+        until(lambda: notes.read_text().split() == ["0", "1", "2", "3"])
+        before = time.monotonic()
+        until(lambda: work.read().n_finished == 3)
+        assert time.monotonic() - before < 1.0  # 0.2 s, and a busy machine
+        kill_all(process)
+    assert bytes(work.read().states) == b"rrr\0\0"
+
+
+def test_another_attempt_goes_on_where_a_lost_machine_stopped(make: Make, notes: Path) -> None:
+    work = make(blocking(notes), range(5))
+    with work.start() as process:
+        until(lambda: work.read().n_finished == 3)
+        kill_all(process)
+    assert work.run() == 0
+    assert work.values() == list(range(5))
+    assert notes.read_text().split() == ["0", "1", "2", "3", "3", "4"]
+    assert [work.read().attempt(item)["attempt"] for item in range(5)] == [0, 0, 0, 1, 1]
+    assert work.read().duplicates == 0
+
+
+def test_a_job_that_is_told_to_leave_writes_what_it_has(make: Make, notes: Path) -> None:
+    work = make(blocking(notes), range(5))
+    with work.start() as process:
+        until(lambda: notes.read_text().split() == ["0", "1", "2", "3"])
+        before = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON) == 143
+        assert time.monotonic() - before < 2
+    assert bytes(work.read().states) == b"rrr\0\0"
+    assert work.headers()[-1]["kind"] == "end"
+    assert not work.headers()[-1]["complete"]
+    assert work.run() == 0
+    assert work.values() == list(range(5))
+    assert work.headers(1)[-1]["complete"]
+
+
+def test_a_complete_chunk_is_not_computed_again(make: Make, notes: Path) -> None:
+    work = make(lambda x: notes.open("a").write("x"), range(3))
+    assert [work.run(), work.run()] == [0, 0]
+    assert notes.read_text() == "xxx"
+
+
+@pytest.mark.parametrize("tail", [b"CMF1 torn", b"damaged " * 10], ids=["torn", "damaged"])
+def test_the_bad_end_of_an_earlier_attempt_does_not_stop_the_next(make: Make, tail: bytes) -> None:
+    work = make(str, range(3))
+    Path(chunk_file(work.folder / "outcomes", 0, "0")).write_bytes(tail)
+    assert work.run() == 0
+    outcomes, reader = Outcomes(3), ChunkReader(work.folder / "outcomes", 0)
+    assert reader.read(outcomes) == 3
+    reader.close()
+
+
+# -- the machine -----------------------------------------------------------------------------------------------
+
+
+def test_a_python_without_cloudpickle_gets_it_with_the_job(make: Make) -> None:
+    def function(x: int) -> Any:
+        import cloudpickle
+
+        return cloudpickle.__file__, (lambda: x)
+
+    work = make(function, range(2))
+    assert work.run(python=("-S",)) == 0
+    for x, (file, closure) in enumerate(work.values()):
+        assert Path(file).is_relative_to(work.lib / "fallback")
+        assert closure() == x
+
+
+def test_a_python_that_has_cloudpickle_uses_its_own(make: Make) -> None:
+    work = make(lambda _: importlib.import_module("cloudpickle").__file__, range(1))
+    assert work.run() == 0
+    assert work.values() == [importlib.import_module("cloudpickle").__file__]
+
+
+def test_a_job_that_cannot_write_says_so_and_leaves_no_process(make: Make) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20))
+
+    work = make(lambda x: os.getpid() if x == 0 else bytes(1 << 20), range(10))
+    assert work.run(preexec_fn=limit) not in (0, 143)
+    assert "File too large" in work.stdio("err").read_text()
+    worker = work.read().value(0)
+    until(lambda: has_ended(worker))
