@@ -36,7 +36,9 @@ class Floor:
     def __init__(self, schedd: Any) -> None:
         self.schedd = schedd
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any], sizes: Sequence[int]) -> dict[str, float]:
+    def map(
+        self, function: Callable[[Any], Any], items: Iterable[Any], sizes: Sequence[int]
+    ) -> dict[str, float]:
         """Map in ``len(sizes)`` jobs of these many items; return the seconds of each part."""
         import cloudpickle
         import htcondor2

@@ -50,7 +50,9 @@ def quantile(values: list[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
-def report(title: str, runs: Mapping[str, list[Figures]], *, goals: Mapping[str, float] | None = None) -> None:
+def report(
+    title: str, runs: Mapping[str, list[Figures]], *, goals: Mapping[str, float] | None = None
+) -> None:
     """Print each contender's figures, and the first one's ratio to the second, with the goal for it.
 
     The ratio is that of the medians; beside it stands the median of the ratios of the runs of one round.
@@ -69,7 +71,9 @@ def report(title: str, runs: Mapping[str, list[Figures]], *, goals: Mapping[str,
     for other in names[1:]:
         print(f"{names[0]} / {other}"[:24].ljust(24), end="")
         for part in parts:
-            ratio = statistics.median(column(runs[names[0]], part)) / statistics.median(column(runs[other], part))
+            ratio = statistics.median(column(runs[names[0]], part)) / statistics.median(
+                column(runs[other], part)
+            )
             pairs = [a[part] / b[part] for a, b in zip(runs[names[0]], runs[other], strict=True)]
             goal = f", goal {goals[part]}" if goals and part in goals else ""
             print(f"{f'{ratio:.2f} (pairs {statistics.median(pairs):.2f}{goal})':>34}", end="")

@@ -70,7 +70,8 @@ def main(rounds: int = 5) -> None:
         }
         runs = interleave(contenders, rounds)
         report(f"{N_ITEMS:,} trivial items in {len(sizes)} jobs", runs, goals={"total": 2.5})
-        print(f"condormap's memory above the interpreter's own: {max(r['MB'] for r in runs['condormap']):.0f} MB (goal 300)")
+        most = max(run["MB"] for run in runs["condormap"])
+        print(f"condormap's memory above the interpreter's own: {most:.0f} MB (goal 300)")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One-item maps in a row: from the call of condormap() to the result in hand.
 
-Goal for 50 of them: median at most 0.2 s, 95% under 1.2 s, nothing over 3 s. Interleaved with the same job by hand.
+Goal for 50 of them: median at most 0.2 s, 95% under 1.2 s, nothing over 3 s. Then in turns with the same by hand.
 
     python benchmarks/round_trips.py [ROUNDS]
 """

@@ -1,0 +1,40 @@
+# Everything from a bare machine: `make demo` shows condormap at work, `make test` runs the whole suite.
+# Both set up what they need first: a virtual environment in .venv, and HTCondor's daemons for this user.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+help:  ## Show this list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+
+setup: $(VENV)/.ready  ## The virtual environment and HTCondor's daemons; quick the second time.
+	@$(BIN)/condormap pool install --quiet
+
+$(VENV)/.ready: pyproject.toml
+	@echo "Setting up Python packages in $(VENV) (about a minute, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "condormap needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Say which: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: setup  ## Run the logistic map on a personal pool, and draw its bifurcation diagram.
+	@$(BIN)/python examples/logistic.py
+
+test: setup  ## Run the whole test suite on real HTCondor daemons.
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready  ## Check style and types.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup  ## Measure speed and memory against floors and peers.
+	@for script in round_trips trivial_items million_items; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+clean:  ## Remove what the other targets made in this folder; the daemons stay (~/.condormap/daemons).
+	rm -rf $(VENV) output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
