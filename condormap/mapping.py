@@ -23,7 +23,7 @@ from .paths import data_home, maps_folder
 from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
 from .serialize import describe_function, local_modules, pickled_by_value, write_function, write_items
-from .submission import describe, load_submission, submit
+from .submission import CLOCKS, describe, load_submission, submit
 
 _OPTIONS = {field.name for field in dataclasses.fields(JobOptions)}
 
@@ -167,10 +167,21 @@ def _private(folder: Path) -> None:
 
 def _submit_or_clean_up(condor: Condor, folder: Path, part: Path, description: str) -> None:
     """Submit a new map; where that surely failed, leave nothing behind."""
+    submission = load_submission(part)
     try:
-        submit(condor, load_submission(part), description)
+        submit(condor, submission, description)
     except SubmitUnknownError as error:
         error.add_note(f"condormap: load({folder.name!r}) returns the map if it is in the queue")
+        raise
+    except KeyboardInterrupt as interrupt:
+        try:
+            cluster = condor.find_submission(submission.id, since=submission.created - CLOCKS, deadline=5.0)
+            if cluster is not None:
+                condor.act("remove", jobs=[str(cluster)], reason="interrupted while it was submitted")
+        except CondorError:
+            interrupt.add_note(f"condormap: jobs may be in the queue; remove({folder.name!r}) removes them")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     except (CondorError, InvalidInputError, StorageError):
         shutil.rmtree(folder, ignore_errors=True)
