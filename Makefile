@@ -12,12 +12,18 @@ help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
 
 setup: $(VENV)/.ready  ## The virtual environment and HTCondor's daemons; quick the second time.
-	@$(BIN)/condormap pool install --quiet
+	@$(BIN)/python -c 'from condormap.pool.daemons import find_daemons; find_daemons()' 2>/dev/null || \
+		$(BIN)/condormap pool install
 
 $(VENV)/.ready: pyproject.toml
-	@echo "Setting up Python packages in $(VENV) (about a minute, once)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "condormap needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Say which: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "condormap needs Python 3.11 or newer. Say which: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "Installing python3-venv, which Debian keeps apart from Python" && \
+		apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; } || { \
+		echo "$(PYTHON) cannot make virtual environments. On Debian: sudo apt install python3-venv"; exit 1; }
+	@echo "Installing Python packages into $(VENV): once, about a minute"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

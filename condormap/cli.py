@@ -9,6 +9,7 @@ import click
 
 from . import __version__
 from .errors import CondormapError
+from .pool.commands import pool_group
 
 
 class _Group(click.Group):
@@ -40,3 +41,6 @@ def doctor(pool: str | None, schedd: str | None, timeout: float) -> None:
         click.echo(f"{mark}  {finding.what + ':':12} {finding.told}")
         if not finding.ok:
             sys.exit(1)
+
+
+main.add_command(pool_group)
