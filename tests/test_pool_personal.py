@@ -52,7 +52,7 @@ def submit(pool: PersonalPool, script: str, *more: str) -> Path:
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     description = work / f"job{number}.sub"
-    lines = [f"executable = {program}", f"log = {log}", "should_transfer_files = NO", "max_idle = 4", *more]
+    lines = [f"executable = {program}", f"log = {log}", "should_transfer_files = NO", *more]
     description.write_text("\n".join([*lines, "queue"]))
     tool(pool, "condor_submit", description)
     return log
@@ -111,7 +111,10 @@ def test_memory_is_megabytes_or_text() -> None:
 
 
 def test_a_folder_that_htcondor_cannot_name_is_refused(tmp_path: Path) -> None:
-    for folder in (tmp_path / "a$(b)", tmp_path / ("x" * 200) / ("y" * 200) / ("z" * 200) / ("w" * 240) / ("v" * 240)):
+    for folder in (
+        tmp_path / "a$(b)",
+        tmp_path / ("x" * 200) / ("y" * 200) / ("z" * 200) / ("w" * 240) / ("v" * 240),
+    ):
         with pytest.raises(PoolStartError, match="Choose another folder"):
             PersonalPool(folder, **SMALL).start()
 
@@ -180,7 +183,10 @@ def test_several_run_side_by_side(pool: PersonalPool, tmp_path: Path) -> None:
         assert len({each.pid for each in pools}) == 3
         log = submit(first, "exit 0")
         until(lambda: happened(log, 5))
-        assert [tool(each, "condor_history", "-af", "ClusterId").split() for each in (first, second)] == [["1"], []]
+        assert [tool(each, "condor_history", "-af", "ClusterId").split() for each in (first, second)] == [
+            ["1"],
+            [],
+        ]
 
 
 def test_a_second_start_in_the_same_folder_is_refused(detached: PersonalPool) -> None:
@@ -318,10 +324,10 @@ def test_where_user_namespaces_are_forbidden_root_is_told_what_to_do(tmp_path: P
         except PoolStartError as error:
             print(error)
         """
-    forbid = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\""
+    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh"]
-        + [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "pool")],
+        + [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "pool")],  # noqa: RUF005
         capture_output=True,
         text=True,
         timeout=60,

@@ -97,7 +97,8 @@ def config(path: bool, folder: Path | None) -> None:
         text = file.read_text()
     except OSError as error:
         raise click.ClickException(
-            f"There is no pool's configuration in {file.parent}: {error.strerror}.\nStart a pool: condormap pool start"
+            f"There is no pool's configuration in {file.parent}: {error.strerror}.\n"
+            "Start a pool: condormap pool start"
         ) from error
     click.echo(file if path else text, nl=path)
 

@@ -104,6 +104,7 @@ def _network_and_access(settings: PoolSettings) -> dict[str, object]:
         "CONDOR_HOST": "127.0.0.1",
         "COLLECTOR_HOST": "127.0.0.1:0",  # the system chooses; the address file tells
         "NETWORK_INTERFACE": "127.0.0.1",
+        "BIND_ALL_INTERFACES": False,
         "NETWORK_HOSTNAME": host,  # spares every daemon a look-up that a laptop's DNS may not answer
         "ENABLE_IPV6": False,
         # Each daemon has a port of its own: nobody outside can reach them anyway, it is one daemon and one hop
@@ -196,6 +197,9 @@ def _policy(settings: PoolSettings) -> dict[str, object]:
         "PREEMPT": False,
         "KILL": False,
         "MACHINE_MAX_VACATE_TIME": 10,
+        # The pool stops as a whole: after it there is no running job to reconnect to, and with a lease the
+        # schedd would look for one for 40 minutes before it started the job again.
+        "JOB_DEFAULT_LEASE_DURATION": "undefined",
         **probes,
     }
 

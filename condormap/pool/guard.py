@@ -107,8 +107,7 @@ class _Idle:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._plan = plan
         self._timeout: float = plan["idle_timeout"]
-        self._began = time.time()
-        self._next: float = self._began + self._timeout
+        self._next: float = time.time() + self._timeout
 
     def pause(self) -> float:
         return max(0.05, self._next - time.time())
@@ -116,12 +115,15 @@ class _Idle:
     def over(self) -> bool:
         if time.time() < self._next:
             return False
-        # The schedd writes every change of its queue to this file.
-        with contextlib.suppress(OSError):
-            changed = max(self._began, os.stat(self._plan["queue"]).st_mtime)
-            self._next = changed + self._timeout
-            if time.time() < self._next:
-                return False
+        try:
+            # The schedd writes every change of its queue to the one file; the other says that it has started.
+            changed = max(os.stat(self._plan[name]).st_mtime for name in ("queue", "ready"))
+        except OSError:
+            self._next = time.time() + 1.0
+            return False
+        self._next = changed + self._timeout
+        if time.time() < self._next:
+            return False
         try:
             answer = subprocess.run(
                 self._plan["list_jobs"],

@@ -34,6 +34,9 @@ from condormap.pool.daemons import Daemons, find_daemons
 from condormap.pool.folder import FolderLock, prepare
 from condormap.pool.identity import pool_identity
 
+#: A line of a daemon's log that tells of trouble; two that every start writes do not.
+_TROUBLE = re.compile(r"^(?!.*(?:is logging:|, 0 failed|passwd_cache)).*(?:ERROR|EXCEPT|[Ff]ailed|Cannot)")
+
 #: The least memory that a pool can be given, in MB.
 LEAST_MEMORY = 64
 
@@ -304,6 +307,7 @@ class PersonalPool:
                 "fsync": self.fsync,
                 "settings": self.settings,
             },
+            "ready": str(self.folder / "ready"),
             "queue": str(self.folder / "spool" / "job_queue.log"),
             "list_jobs": [str(self.daemons.bin / "condor_q"), "-allusers", "-af", "ClusterId"],
         }
@@ -363,7 +367,7 @@ class PersonalPool:
         said = []
         for name in ("guard", "MasterLog", "CollectorLog", "SchedLog", "StartLog", "NegotiatorLog"):
             lines = _tail(self.folder / "log" / name, 200)
-            errors = [line for line in lines if name == "guard" or re.search(r"ERROR|EXCEPT|[Ff]ailed", line)]
+            errors = [line for line in lines if name == "guard" or _TROUBLE.search(line)]
             said += [f"{name}: {line}" for line in errors[-3:]]
         said = said or _tail(self.folder / "log" / "MasterLog", 10)
         return "\n".join(["Its logs say:", *said] if said else ["Its daemons wrote no log."])
