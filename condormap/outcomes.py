@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import pickle
 import signal
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from .errors import ItemDiedError, RemoteError, RemoteTraceback, StorageError
 from .payload import DIED, DamagedError, Frame, chunk_file, read_data, read_frame
@@ -198,52 +199,39 @@ class ChunkReader:
         self.attempts: list[dict[str, Any]] = []  # the start header of each attempt that has one
         self.ended = False  # the newest attempt wrote its last frame
         self.damage = ""
-        self._file: BinaryIO | None = None
-        self._opened = 0
-        self._offset = 0
+        self._at = (0, 0)  # the attempt that is read, and how far; replaced in one step
 
     def read(self, outcomes: Outcomes) -> int:
         """Take the frames that are new; return how many items got an outcome."""
         new = 0
-        while self._file is not None or self._open_next():
+        while True:
+            attempt, _ = self._at
+            is_over = os.path.exists(chunk_file(self.folder, self.chunk, str(attempt + 1)))
             new += self._read_file(outcomes)
-            if not self._open_next():
-                break
-        return new
-
-    def close(self) -> None:
-        """Close the file that is open."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-
-    def _open_next(self) -> bool:
-        path = chunk_file(self.folder, self.chunk, str(self._opened))
-        try:
-            file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed with the reader
-        except FileNotFoundError:
-            return False
-        self.close()
-        self._offset, self.ended = 0, False
-        self._file = file
-        self._opened += 1  # last: an interrupt repeats the file and skips none
-        return True
+            if not is_over:
+                return new
+            self.ended = False
+            self._at = (attempt + 1, 0)
 
     def _read_file(self, outcomes: Outcomes) -> int:
-        file, new = self._file, 0
-        if file is None:
-            return 0
-        path = str(file.name)
+        (attempt, offset), new = self._at, 0
+        path = chunk_file(self.folder, self.chunk, str(attempt))
         try:
-            while frame := read_frame(file, self._offset):
-                kind = frame.header["kind"]
-                if kind == "items":
-                    new += outcomes.add(path, frame, self.attempts[-1])
-                elif kind == "start":
-                    self.attempts.append(frame.header)
-                elif kind == "end":
-                    self.ended = True
-                self._offset = frame.end  # last, so that an interrupt repeats the frame and loses none
+            if os.stat(path).st_size <= offset:
+                return 0
+            with open(path, "rb", buffering=0) as file:  # not kept open: there may be more jobs than descriptors
+                while frame := read_frame(file, offset):
+                    kind = frame.header["kind"]
+                    if kind == "items":
+                        new += outcomes.add(path, frame, self.attempts[-1])
+                    elif kind == "start":
+                        self.attempts.append(frame.header)
+                    elif kind == "end":
+                        self.ended = True
+                    offset = frame.end
+                    self._at = (attempt, offset)  # last, so that an interrupt repeats the frame and loses none
+        except FileNotFoundError:
+            return 0  # its job has not begun
         except DamagedError as error:
             self.damage = str(error)
         return new

@@ -66,7 +66,6 @@ class MapState:
         for key, reader in list(self._readers.items()):
             news += reader.read(self.outcomes)
             if self._is_drained(self.jobs.by_chunk[key]):
-                reader.close()
                 del self._readers[key]
         if news:
             self.changed = time.monotonic()

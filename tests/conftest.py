@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import condormap
 from condormap.paths import daemons_folder
 from condormap.pool.personal import PersonalPool
 
@@ -26,3 +32,62 @@ def pool() -> Iterator[PersonalPool]:
     """Return a running personal pool with 2 cpus and 4 GB, shared by every test that does not harm it."""
     with PersonalPool(cpus=2, memory=4096, fsync=False) as pool:
         yield pool
+
+
+class Gate:
+    """Holds the items of a map back until a test opens it: a file that their functions wait for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self) -> None:
+        self.path.touch()
+
+    def wait(self, seconds: float = 60.0) -> None:
+        """Wait in a job. By an item's end the test is over or has failed, so it gives up some day."""
+        deadline = time.monotonic() + seconds
+        while not self.path.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Return a gate, closed; it is open when the test is over, so that no job of it stays."""
+    gate = Gate(tmp_path / "gate")
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def start_script(pool: PersonalPool, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that starts a script as a user would: another Python, whose HTCondor is the pool."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(code: str, **more: object) -> subprocess.Popen[str]:
+        path = tmp_path / "script.py"
+        path.write_text(textwrap.dedent(code))
+        root = Path(condormap.__file__).parents[1]
+        environment = os.environ | {"CONDOR_CONFIG": str(pool.config_file), "PYTHONPATH": str(root)}
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+        command = [sys.executable, "-W", "error", str(path)]
+        started.append(subprocess.Popen(command, text=True, env=environment, cwd=tmp_path, **options))  # type: ignore[call-overload]
+        return started[-1]
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+@pytest.fixture
+def run_script(start_script: Callable[..., subprocess.Popen[str]]) -> Callable[[str], str]:
+    """Return a function that runs a script and returns its output."""
+
+    def run(code: str) -> str:
+        process = start_script(code)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert err == ""
+        return out
+
+    return run

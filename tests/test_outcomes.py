@@ -79,7 +79,6 @@ def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
     assert reader.ended
     assert [outcomes.value(item) for item in range(3)] == ["zero", "one", "two"]
     assert arrived(outcomes) == [1, 0, 2]
-    reader.close()
 
 
 def test_a_frame_that_is_being_written_is_left_for_later(tmp_path: Path) -> None:
@@ -93,7 +92,6 @@ def test_a_frame_that_is_being_written_is_left_for_later(tmp_path: Path) -> None
         news += reader.read(outcomes)
     assert news == 1
     assert outcomes.value(0) == "value"
-    reader.close()
 
 
 def test_of_two_attempts_at_an_item_the_first_counts(tmp_path: Path) -> None:
@@ -105,7 +103,6 @@ def test_of_two_attempts_at_an_item_the_first_counts(tmp_path: Path) -> None:
     assert [outcomes.attempt(item)["attempt"] for item in range(3)] == [0, 0, 1]
     assert outcomes.duplicates == 1
     assert arrived(outcomes) == [0, 1, 2]
-    reader.close()
 
 
 def test_a_second_attempt_is_followed_when_the_first_one_is_torn(tmp_path: Path) -> None:
@@ -117,7 +114,6 @@ def test_a_second_attempt_is_followed_when_the_first_one_is_torn(tmp_path: Path)
     assert reader.read(outcomes) == 1
     assert reader.ended
     assert [outcomes.value(item) for item in range(2)] == ["first", "second"]
-    reader.close()
 
 
 def test_results_stay_readable_when_they_are_asked_for_out_of_order(tmp_path: Path) -> None:
@@ -126,7 +122,6 @@ def test_results_stay_readable_when_they_are_asked_for_out_of_order(tmp_path: Pa
         attempt.results({item: f"value {item}"})
     outcomes, reader = Outcomes(20), ChunkReader(tmp_path, 0)
     reader.read(outcomes)
-    reader.close()
     for item in [*range(19, -1, -1), *range(0, 20, 7)]:
         assert outcomes.value(item) == f"value {item}"
 
@@ -136,7 +131,6 @@ def test_an_exception_comes_back_as_itself_with_the_remote_traceback(tmp_path: P
     Attempt(tmp_path, 0).items([5], "e", [told(pickle.dumps(error))])
     outcomes, reader = Outcomes(6), ChunkReader(tmp_path, 0)
     reader.read(outcomes)
-    reader.close()
     found = outcomes.error(5)
     assert type(found) is KeyError
     assert found.args == ("missing",)
@@ -152,7 +146,6 @@ def test_an_exception_that_could_not_travel_comes_back_as_its_text(
     Attempt(tmp_path, 0).items([0], "e", [told(error, **{"while": "pickling the result"})])
     outcomes, reader = Outcomes(1), ChunkReader(tmp_path, 0)
     reader.read(outcomes)
-    reader.close()
     found = outcomes.error(0)
     assert type(found) is RemoteError
     assert "item 0, job 7.0 on node1, Python 3.12.1: E: what" in str(found)
@@ -176,7 +169,6 @@ def test_the_death_of_a_worker_is_told_in_words(tmp_path: Path, death: dict[str,
     Attempt(tmp_path, 0).shared(0, 2, "d", json.dumps(death | {"deaths": 1}).encode())
     outcomes, reader = Outcomes(2), ChunkReader(tmp_path, 0)
     assert reader.read(outcomes) == 2
-    reader.close()
     for item in range(2):
         with pytest.raises(ItemDiedError, match=rf"(?s)item {item}, job 7\.0 on node1.*{words}"):
             raise outcomes.error(item)
@@ -187,7 +179,6 @@ def test_a_result_that_cannot_be_unpickled_here_is_not_lost(tmp_path: Path) -> N
     Attempt(tmp_path, 0).items([0], "r", [data])
     outcomes, reader = Outcomes(1), ChunkReader(tmp_path, 0)
     reader.read(outcomes)
-    reader.close()
     with pytest.raises(RemoteError, match=r"item 0 \(\d+ bytes\) cannot be unpickled here: .*no_such_module"):
         outcomes.value(0)
 
@@ -196,7 +187,6 @@ def test_an_outcome_that_was_damaged_later_is_a_storage_error(tmp_path: Path) ->
     attempt = Attempt(tmp_path, 0).results({0: "some value"})
     outcomes, reader = Outcomes(1), ChunkReader(tmp_path, 0)
     reader.read(outcomes)
-    reader.close()
     attempt.path.write_bytes(attempt.path.read_bytes().replace(b"some", b"same"))
     with pytest.raises(StorageError, match=r"outcome of item 0 cannot be read.*damaged"):
         outcomes.value(0)
@@ -206,7 +196,6 @@ def test_an_outcome_file_that_is_gone_is_a_storage_error(tmp_path: Path) -> None
     attempt = Attempt(tmp_path, 0).results({0: "value"})
     outcomes, reader = Outcomes(1), ChunkReader(tmp_path, 0)
     reader.read(outcomes)
-    reader.close()
     attempt.path.unlink()
     with pytest.raises(StorageError, match="outcome of item 0 cannot be read"):
         outcomes.value(0)
@@ -219,14 +208,12 @@ def test_damage_ends_the_reading_of_a_file_and_is_noted(tmp_path: Path) -> None:
     assert reader.read(outcomes) == 1
     assert "no outcome frame" in reader.damage
     assert outcomes.value(0) == "value"
-    reader.close()
 
 
 def test_missing_items_are_counted(tmp_path: Path) -> None:
     Attempt(tmp_path, 0).results({1: None, 3: None})
     outcomes, reader = Outcomes(5), ChunkReader(tmp_path, 0)
     reader.read(outcomes)
-    reader.close()
     assert outcomes.n_finished == 2
     assert outcomes.n_missing(range(5)) == 3
     assert outcomes.n_missing(range(3, 4)) == 0
@@ -263,7 +250,7 @@ def interrupted_at(step: int, outcomes: Outcomes, reader: ChunkReader) -> bool:
     return False
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file, just opened
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # interrupted before it had a name
 def test_an_interrupted_reading_loses_no_item_and_tells_none_twice(tmp_path: Path) -> None:
     Attempt(tmp_path, 0).results({0: "a", 1: "b"}).shared(2, 4, "d", b"{}")
     Attempt(tmp_path, 1).results({3: "x", 4: "c"}).end()
@@ -271,7 +258,6 @@ def test_an_interrupted_reading_loses_no_item_and_tells_none_twice(tmp_path: Pat
         outcomes, reader = Outcomes(5), ChunkReader(tmp_path, 0)
         interrupted = interrupted_at(step, outcomes, reader)
         reader.read(outcomes)
-        reader.close()
         assert bytes(outcomes.states) == b"rrddr", step
         assert sorted(arrived(outcomes)) == [0, 1, 2, 3, 4], step
         assert [outcomes.value(item) for item in (0, 1, 4)] == ["a", "b", "c"], step

@@ -80,7 +80,6 @@ class Map:
         """Return what is in the chunk's outcome files now."""
         outcomes, reader = Outcomes(self.n_items), ChunkReader(self.folder / "outcomes", chunk)
         reader.read(outcomes)
-        reader.close()
         assert not reader.damage
         return outcomes
 
@@ -629,7 +628,6 @@ def test_the_bad_end_of_an_earlier_attempt_does_not_stop_the_next(make: Make, ta
     assert work.run() == 0
     outcomes, reader = Outcomes(3), ChunkReader(work.folder / "outcomes", 0)
     assert reader.read(outcomes) == 3
-    reader.close()
 
 
 # -- the machine -----------------------------------------------------------------------------------------------
