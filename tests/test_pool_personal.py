@@ -325,9 +325,9 @@ def test_where_user_namespaces_are_forbidden_root_is_told_what_to_do(tmp_path: P
             print(error)
         """
     forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    in_namespace = ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh"]
     done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh"]
-        + [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "pool")],  # noqa: RUF005
+        [*in_namespace, sys.executable, "-c", textwrap.dedent(code), tmp_path / "pool"],
         capture_output=True,
         text=True,
         timeout=60,
