@@ -5,7 +5,8 @@
     CondormapError
     ├── InvalidInputError (ValueError)        refused before anything was submitted
     │   ├── SerializationError                a function, item or result that cannot be pickled
-    │   └── ImpossibleRequestError            a request that no slot of the pool could ever satisfy
+    │   ├── ImpossibleRequestError            a request that no slot of the pool could ever satisfy
+    │   └── JdfError                          a mistake in a job description file, with the file and line
     ├── StorageError (OSError)                a map's folder: full, unwritable, damaged, missing
     ├── PoolError                             the pool as a whole
     │   ├── NoPoolError                       nothing is configured and nothing runs
@@ -21,7 +22,8 @@
     │   ├── RefusedError                      HTCondor answered, and the answer was no
     │   │   └── SubmitRefusedError            the schedd (or the submit language) refused a submission
     │   ├── SubmitUnknownError                a submit whose end could not be found out
-    │   └── NoSuchJobError                    not in the queue, nor in the history
+    │   └── NoSuchJobError                    not in the queue (any more), so nothing can be done to it
+    ├── UnsubmittedJobError                   asked of a job what only a submitted one has: submit() it first
     ├── JobError                              a job gave no outcome for its items
     │   ├── JobHeldError                      on hold: the reason, its code in words, what to do
     │   ├── JobRemovedError                   removed from the queue, by whom and why
@@ -48,6 +50,7 @@ __all__ = [
     "InvalidInputError",
     "ItemDiedError",
     "ItemError",
+    "JdfError",
     "JobDiedError",
     "JobError",
     "JobHeldError",
@@ -68,6 +71,7 @@ __all__ = [
     "SubmitUnknownError",
     "UnknownScheddError",
     "UnreachableError",
+    "UnsubmittedJobError",
     "WaitTimeoutError",
 ]
 
@@ -86,6 +90,23 @@ class SerializationError(InvalidInputError):
 
 class ImpossibleRequestError(InvalidInputError):
     """The job asks for more than any slot of the pool could ever give."""
+
+
+class JdfError(InvalidInputError):
+    """A mistake in a job description file; the message begins with the file and the line.
+
+    Attributes
+    ----------
+    path : str
+        The file; ``"<text>"`` for a description that is not in one.
+    line : int
+        The line, counted from 1.
+    """
+
+    def __init__(self, message: str, *, path: str = "<text>", line: int = 0) -> None:
+        super().__init__(f"{path}:{line}: {message}")
+        self.path = path
+        self.line = line
 
 
 class StorageError(CondormapError, OSError):
@@ -149,7 +170,11 @@ class SubmitUnknownError(CondorError):
 
 
 class NoSuchJobError(CondorError):
-    """The job is not in the queue, nor in the history."""
+    """The job is not in the queue. If it once was, the message says how it ended."""
+
+
+class UnsubmittedJobError(CondormapError):
+    """The job (or cluster) has not been submitted, so it has no id, no state, no ad: call ``submit()`` first."""
 
 
 class JobError(CondormapError):

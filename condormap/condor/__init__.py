@@ -6,9 +6,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from condormap.condor.client import Condor, connect
-    from condormap.condor.results import Action, ActResult, Event, EventBatch, Identity, Submitted
+    from condormap.condor.results import (
+        LATER,
+        Action,
+        ActResult,
+        Event,
+        EventBatch,
+        Expansion,
+        Identity,
+        Submitted,
+    )
 
-__all__ = ["ActResult", "Action", "Condor", "Event", "EventBatch", "Identity", "Submitted", "connect"]
+__all__ = [
+    "LATER",
+    "ActResult",
+    "Action",
+    "Condor",
+    "Event",
+    "EventBatch",
+    "Expansion",
+    "Identity",
+    "Submitted",
+    "connect",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,13 +6,14 @@ endings other than ``"ok"`` become errors in `translate`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import os
 import re
 import socket
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import classad2
@@ -20,6 +21,7 @@ import htcondor2
 from classad2 import ClassAdException
 from htcondor2 import HTCondorException
 
+from condormap.condor import blocks
 from condormap.condor.eventlog import EventLogs
 
 T = TypeVar("T")
@@ -62,6 +64,7 @@ class Bindings:
             "act": self._act,
             "edit": self._edit,
             "events": self._logs.read,
+            "expand_block": self._expand_block,
             "history": self._history,
             "importable": self._importable,
             "param": self._param,
@@ -70,6 +73,7 @@ class Bindings:
             "schedd_ad": self._schedd_ad,
             "slots": self._slots,
             "submit": self._submit,
+            "submit_block": self._submit_block,
         }
         # Many messages of the bindings leave out why ("Error when performing action on the schedd."); with this,
         # HTCondor writes the reason to standard error, which the parent reads.
@@ -114,18 +118,49 @@ class Bindings:
     def _submit(
         self, at: Mapping[str, Any], folder: str, description: str, rows: Sequence[dict[str, str]], count: int
     ) -> tuple[int, int, int, tuple[str, ...]]:
-        os.chdir(folder)  # relative paths of the description are the caller's
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")  # or a warning that was given before is not given again
-                submit = htcondor2.Submit(description)
-                if visit := submit.issue_credentials():
-                    raise _Refusal("visit", visit)
-                result = self._at_schedd(at, lambda ad: _submit(ad, submit, count, rows))
-        finally:
-            os.chdir("/")  # or the caller's folder could not be unmounted
+        def send(ad: Any, submit: Any) -> Any:
+            return htcondor2.Schedd(ad).submit(submit, count, itemdata=iter(rows) if rows else None)
+
+        return self._submit_by(send, at, folder, description)
+
+    def _submit_block(
+        self, at: Mapping[str, Any], folder: str, description: str
+    ) -> tuple[int, int, int, tuple[str, ...]]:
+        def send(ad: Any, submit: Any) -> Any:
+            return blocks.submit(ad["MyAddress"], submit)
+
+        return self._submit_by(send, at, folder, description)
+
+    def _submit_by(
+        self, send: Callable[[Any, Any], Any], at: Mapping[str, Any], folder: str, description: str
+    ) -> tuple[int, int, int, tuple[str, ...]]:
+        with _inside(folder), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")  # or a warning that was given before is not given again
+            submit = htcondor2.Submit(description)
+            if visit := submit.issue_credentials():
+                raise _Refusal("visit", visit)
+            result = self._at_schedd(at, lambda ad: _certain(lambda: send(ad, submit)))
         texts = tuple(str(warning.message).strip() for warning in caught)
         return result.cluster(), result.first_proc(), result.num_procs(), texts
+
+    def _expand_block(
+        self,
+        folder: str,
+        statements: list[tuple[str, int]],
+        queue: str,
+        wanted: list[str],
+        limit: int,
+        later: str,
+    ) -> dict[str, Any]:
+        commands = "".join(text for text, _ in statements)
+        depth = statements[-1][1] if statements else 0
+        with _inside(folder):
+            good = blocks.readable(statements)
+            if good < len(statements):
+                return {"mistake": good}
+            if depth and not blocks.reached(commands, depth):
+                return {"reached": False}
+            return blocks.expand(commands + queue, wanted, limit, later)
 
     def _act(self, at: Mapping[str, Any], action: str, jobs: list[str] | str, reason: str) -> dict[str, int]:
         if isinstance(jobs, str):
@@ -256,9 +291,18 @@ def _find(schedd: str | None, collector: str | None) -> Any:
     raise _Refusal("which", ", ".join(sorted(ad.get("Name", "?") for ad in ads)))
 
 
-def _submit(ad: Any, submit: Any, count: int, rows: Sequence[dict[str, str]]) -> Any:
+@contextlib.contextmanager
+def _inside(folder: str) -> Iterator[None]:
+    os.chdir(folder)  # relative paths of a description are the caller's
     try:
-        return htcondor2.Schedd(ad).submit(submit, count, itemdata=iter(rows) if rows else None)
+        yield
+    finally:
+        os.chdir("/")  # or the caller's folder could not be unmounted
+
+
+def _certain(submit: Callable[[], T]) -> T:
+    try:
+        return submit()
     except HTCondorException as error:
         if _NO_CONNECTION in str(error):
             raise

@@ -16,6 +16,7 @@ from condormap.condor.process import ChildLostError, ChildStartError, ChildTimeo
 DEADLINES: Mapping[str, float] = {
     "act": 20,
     "edit": 20,
+    "expand_block": 60,  # it may run a script of the user's
     "events": 20,  # a local file: only a dead file server takes this long
     "history": 60,  # a schedd reads through its whole history
     "importable": 20,
@@ -25,6 +26,7 @@ DEADLINES: Mapping[str, float] = {
     "schedd_ad": 20,
     "slots": 20,
     "submit": 60,
+    "submit_block": 60,
 }
 
 
@@ -98,7 +100,8 @@ class Calls:
             raise UncertainError(self._lost(name, str(error))) from None
         if kind == "ok":
             return value
-        failure = translate.error(kind, value, log, call=name, where=self._where(name))
+        call = name.removesuffix("_block")
+        failure = translate.error(kind, value, log, call=call, where=self._where(name))
         if kind == "uncertain" and isinstance(failure, errors.UnreachableError):
             raise UncertainError(failure)
         raise failure
@@ -106,7 +109,7 @@ class Calls:
     def _where(self, call: str) -> str:
         if call == "events":
             return "the file system"
-        if call in ("param", "importable"):
+        if call in ("param", "importable", "expand_block"):
             return "condormap's process for calls to HTCondor"
         address = self._address
         name = "the collector" if call == "slots" else f"the schedd {address.schedd or ''}".rstrip()

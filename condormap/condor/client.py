@@ -9,7 +9,16 @@ from typing import Any
 from condormap.address import PoolAddress
 from condormap.condor import check, submission
 from condormap.condor.calls import Calls
-from condormap.condor.results import Action, ActResult, EventBatch, Identity, Submitted, read_events
+from condormap.condor.results import (
+    LATER,
+    Action,
+    ActResult,
+    EventBatch,
+    Expansion,
+    Identity,
+    Submitted,
+    read_events,
+)
 
 
 class Condor:
@@ -93,6 +102,78 @@ class Condor:
             There was no answer, and the queue could not be asked afterwards: `find_submission` tells later.
         """
         return submission.submit(self._calls, description, rows, count, submission_id, deadline)
+
+    def submit_block(
+        self,
+        text: str,
+        *,
+        folder: str | os.PathLike[str],
+        submission_id: str,
+        n_jobs: int = 1,
+        deadline: float | None = None,
+    ) -> Submitted:
+        """Submit the cluster of one queue statement, as condor_submit would; else as `submit`.
+
+        Parameters
+        ----------
+        text : str
+            The submit language, its one queue statement at the end: a `condormap.jdf.Block`'s text.
+        folder : path-like
+            What relative paths are relative to.
+        submission_id, deadline
+            As in `submit`.
+        n_jobs : int, optional
+            How many jobs it makes, by which the default deadline grows.
+        """
+        return submission.submit_block(
+            self._calls, text, os.path.abspath(folder), n_jobs, submission_id, deadline
+        )
+
+    def expand_block(
+        self,
+        statements: Sequence[tuple[str, int]],
+        queue: str,
+        *,
+        folder: str | os.PathLike[str],
+        wanted: Sequence[str] = (),
+        limit: int = 10_000,
+        deadline: float | None = None,
+    ) -> Expansion:
+        """Return what HTCondor makes of a queue statement and the commands above it; no daemon is asked.
+
+        The statement's file is read, its script is run, and so are commands of ``include``.
+
+        Parameters
+        ----------
+        statements : sequence of (str, int)
+            The commands, and how many ``if`` are open behind each.
+        queue : str
+            The queue statement with its items.
+        folder : path-like
+            What relative paths are relative to.
+        wanted : sequence of str, optional
+            The commands whose values are wanted.
+        limit : int, optional
+            For how many jobs at most.
+        deadline : float, optional
+            Seconds.
+
+        Raises
+        ------
+        InvalidInputError
+            The queue statement is wrong, or its items cannot be read.
+        """
+        expansion = self._calls.local(
+            "expand_block",
+            deadline,
+            folder=os.path.abspath(folder),
+            statements=list(statements),
+            queue=queue,
+            wanted=list(wanted),
+            limit=limit,
+            later=LATER,
+        )
+        return Expansion(**expansion)
 
     def find_submission(
         self, submission_id: str, *, since: float | None = None, deadline: float | None = None

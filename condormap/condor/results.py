@@ -6,8 +6,11 @@ import datetime
 import enum
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+#: Stands in an `Expansion` for what is only known when the job is in the queue.
+LATER = "\x1elater\x1e"
 
 
 class Action(enum.Enum):
@@ -42,6 +45,37 @@ class Submitted:
     first_proc: int
     n_procs: int
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What HTCondor makes of one queue statement and the commands above it, before anything is submitted.
+
+    Parameters
+    ----------
+    mistake : int or None
+        The number of commands that HTCondor can read, if it cannot read all: the next one is wrong. Then, and if
+        it is not reached, the rest is empty.
+    reached : bool
+        False for a queue statement in an ``if`` that is not taken.
+    commands : dict
+        The commands as they were written, those of included files too.
+    variables, rows : list
+        The variables of the queue statement, and their values for each item (after the slice).
+    n_jobs : int
+        How many jobs it makes.
+    values : list of dict
+        The wanted commands with all macros expanded, each combination once. A cluster's id, which is not known
+        yet, is `LATER`.
+    """
+
+    mistake: int | None = None
+    reached: bool = True
+    commands: dict[str, str] = field(default_factory=dict)
+    variables: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    n_jobs: int = 0
+    values: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

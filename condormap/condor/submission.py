@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from condormap import errors
 from condormap.condor import check
@@ -26,19 +27,48 @@ def submit(
 ) -> Submitted:
     """Submit one cluster; see `Condor.submit`."""
     check.submission(description, rows, submission_id)
-    n_jobs = max(1, len(rows)) * max(1, count)
-    seconds = DEADLINES["submit"] + _PER_JOB * n_jobs if deadline is None else deadline
+    return _once(
+        calls,
+        "submit",
+        max(1, len(rows)) * max(1, count),
+        submission_id,
+        deadline,
+        folder=_current_folder(),
+        description=_marked(description, submission_id),
+        rows=[dict(row) for row in rows],
+        count=count,
+    )
+
+
+def submit_block(
+    calls: Calls, text: str, folder: str, n_jobs: int, submission_id: str, deadline: float | None
+) -> Submitted:
+    """Submit the cluster of a queue statement; see `Condor.submit_block`."""
+    check.submission_id(submission_id)
+    return _once(
+        calls,
+        "submit_block",
+        n_jobs,
+        submission_id,
+        deadline,
+        folder=folder,
+        description=_marked(text, submission_id),
+    )
+
+
+def _marked(description: str, submission_id: str) -> str:
+    # Ours is first, so that a last line of theirs that is continued cannot take it in.
+    return f'MY.CondormapSubmission = "{submission_id}"\n{description}\n'
+
+
+def _once(
+    calls: Calls, call: str, n_jobs: int, submission_id: str, deadline: float | None, **arguments: Any
+) -> Submitted:
+    """Make a call that submits; if it gives no answer, find out how it ended."""
+    seconds = DEADLINES[call] + _PER_JOB * n_jobs if deadline is None else deadline
     began = time.time()
     try:
-        answer = calls.change_or_uncertain(
-            "submit",
-            seconds,
-            folder=_current_folder(),
-            # Ours is first, so that a last line of theirs that is continued cannot take it in.
-            description=f'MY.CondormapSubmission = "{submission_id}"\n{description}\n',
-            rows=[dict(row) for row in rows],
-            count=count,
-        )
+        answer = calls.change_or_uncertain(call, seconds, **arguments)
     except UncertainError as uncertain:
         failure = uncertain.failure
     else:
