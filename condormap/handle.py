@@ -146,13 +146,16 @@ class CondorMap:
         if errors not in ("raise", "return", "skip"):
             raise InvalidInputError(f'errors must be "raise", "return" or "skip", not {errors!r}')
         until = None if timeout is None else time.monotonic() + timeout
-        found = []
+        found: list[Any] = []
         with self._waiter() as waiter:
-            for item in range(len(self)):
+            item = 0
+            while item < len(self):
                 error = self._wait_for(item, waiter, until)
                 if error is None:
                     try:
-                        found.append(self._value(item))
+                        values = self._values_from(item)
+                        found += values
+                        item += len(values)
                         continue
                     except RemoteError as unreadable:
                         error = unreadable
@@ -160,6 +163,7 @@ class CondorMap:
                     raise error
                 if errors == "return":
                     found.append(error)
+                item += 1
         return found
 
     def as_completed(self) -> Generator[Item]:
@@ -205,6 +209,15 @@ class CondorMap:
         """Return the result of an item that has one."""
         value = self._state.outcomes.value(item)
         return (self._input(item), value) if self._with_input else value
+
+    def _values_from(self, item: int) -> list[Any]:
+        """Return the results of an item that has one and of those right after it, as many as are read at once."""
+        values = self._state.outcomes.values_from(item)
+        if not self._with_input:
+            return values
+        items = range(item, item + len(values))
+        inputs = [unpickle_item(index, data) for index, data in read_items(self.path, items)]
+        return list(zip(inputs, values, strict=True))
 
     def _error(self, item: int) -> BaseException | None:
         """Return why an item has no result; None where it has one, or may still get one."""
@@ -299,7 +312,10 @@ class CondorMap:
         clusters = [str(submission.cluster) for submission in self._submissions]
         if not clusters:
             return ActResult({"TotalSuccess": 0})
-        return self._condor.act(action, jobs=clusters, reason=reason)
+        result = self._condor.act(action, jobs=clusters, reason=reason)
+        if action in (Action.RELEASE, Action.REMOVE):
+            self._state.note_end_of_holds()
+        return result
 
 
 class _Results(Iterator[Any]):
@@ -308,21 +324,29 @@ class _Results(Iterator[Any]):
     def __init__(self, m: CondorMap) -> None:
         self._map = m
         self._next = 0
+        self._first, self._values = 0, list[Any]()  # results that were read at once, and the first one's item
         self._waiter = m._waiter()
 
     def __next__(self) -> Any:
         item = self._next
+        if item - self._first >= len(self._values):
+            self._first, self._values = item, self._read(item)
+        value = self._values[item - self._first]
+        self._next = item + 1  # last: interrupted before, the same item comes again
+        return value
+
+    def _read(self, item: int) -> list[Any]:
+        """Wait for an item; return its result and those that come with it, or raise its error."""
         if item == len(self._map):
             self._waiter.__exit__()
             raise StopIteration
-        error = self._map._wait_for(item, self._waiter)  # interrupted, or no pool: the same item comes again
+        error = self._map._wait_for(item, self._waiter)
+        if error is None:
+            try:
+                return self._map._values_from(item)
+            except RemoteError as unreadable:
+                error = unreadable
         self._next = item + 1
         if isinstance(error, StopIteration):  # as in a generator: else it would look like the end
             raise RuntimeError(f"item {item} raised StopIteration") from error
-        if error is not None:
-            raise error
-        try:
-            return self._map._value(item)
-        except KeyboardInterrupt:
-            self._next = item
-            raise
+        raise error

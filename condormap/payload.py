@@ -25,7 +25,8 @@ Outcome file
 
         {"kind": "items", "runs": [[first, stop], ...], "states": "rrer", "sizes": [...], "us": [...]}
 
-    ``states`` has a letter for each item (`RESULT`, `ERROR`, `DIED`); ``us`` is the time in microseconds.
+    ``sizes`` is one number where all are equal; ``states`` has a letter for each item (`RESULT`, `ERROR`, `DIED`); ``us`` is the time in microseconds,
+    or, where a frame has very many items, the sum of their times.
     With ``"shared": true`` the data is one pickle that holds for all items of the frame. The first frame is
     ``start`` (host, Python...), the last one of a complete attempt is ``end``. A torn tail is no frame.
 """

@@ -31,7 +31,7 @@ import sys
 import time
 
 from .payload import DIED, ERROR, DamagedError, chunk_file, chunk_items, read_frames, runs_of, write_frame
-from .worker import CURRENT, FINISHED, SPILLED, SharedMemory, Worker
+from .worker import FINISHED, LOADED, SPILLED, SharedMemory, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 TICK = 0.1  # seconds; what was finished before one tick is on disk after the next one
+MAX_TIMES = 1000  # in one frame; of more, and so very short, items the sum is kept
 STDERR_TAIL = 2000  # bytes of standard error that go with the record of a death
 
 
@@ -120,14 +121,14 @@ class Supervisor:
             kill_group(worker)
         for end in (asks, ask, acks, self.ack):
             os.close(end)
-        if memory.counters[FINISHED] and not memory.counters[CURRENT]:
+        if memory.counters[FINISHED] and not memory.counters[LOADED]:
             write_shared(self.out, self.todo, ERROR, bytes(memory.area[: memory.sizes[0]]))
             self.todo.clear()
             return
         self._flush(memory.counters[FINISHED])
         self._forget_flushed()
         if self.todo and not self.told_to_stop:
-            self._record_death(status, loading=not memory.counters[CURRENT])
+            self._record_death(status, loading=not memory.counters[LOADED])
 
     def _follow(self, worker: int, asks: int) -> int:
         """Write the worker's items as they are finished; return its wait status."""
@@ -154,7 +155,7 @@ class Supervisor:
 
     def _flush(self, finished: int) -> None:
         """Write the items that are finished and not in the outcome file yet as one frame."""
-        if finished <= self.flushed or not self.memory.counters[CURRENT]:
+        if finished <= self.flushed or not self.memory.counters[LOADED]:
             return
         memory, new = self.memory, slice(self.flushed, finished)
         sizes = memory.sizes[new].tolist()
@@ -167,8 +168,8 @@ class Supervisor:
             "kind": "items",
             "runs": [[run.start, run.stop] for run in runs_of(self.todo[new])],
             "states": bytes(memory.states[new]).decode(),
-            "sizes": sizes,
-            "us": memory.microseconds[new].tolist(),
+            "sizes": sizes[0] if sizes.count(sizes[0]) == len(sizes) else sizes,
+            "us": sum(times) if len(times := memory.microseconds[new].tolist()) > MAX_TIMES else times,
         }
         write_frame(self.out, header, parts, in_area + spilled)
         self.flushed = finished

@@ -23,7 +23,9 @@ from .store import EVENTS_FILE
 from .submission import Submission
 from .tracking import JobTable, TrackedJob
 
-_GRACE = 2.0  # seconds that a network file system may take to show the last bytes of a job that has ended
+# Seconds that a network file system may take to show the last bytes of a job that has ended, and the schedd to log
+# that a job was released.
+_GRACE = 2.0
 _STDERR_TAIL = 2000  # bytes of standard error in a message
 
 
@@ -47,6 +49,7 @@ class MapState:
         self.outcomes = Outcomes(n_items)
         self.jobs = JobTable(folder / EVENTS_FILE, submissions, condor)
         self.changed = time.monotonic()  # when something happened last
+        self._holds_ended = float("-inf")  # when the jobs were released or removed here last
         self._condor = condor
         self._lock = threading.RLock()
         self._first_open = (0, 0)  # no chunk before this one (submission, chunk) is open
@@ -70,6 +73,10 @@ class MapState:
         if news:
             self.changed = time.monotonic()
         return bool(news)
+
+    def note_end_of_holds(self) -> None:
+        """Take no job for held until the log has had time to tell that it was released, or removed."""
+        self._holds_ended = self.changed = time.monotonic()
 
     def compare_with_queue(self) -> None:
         """Ask the schedd for the jobs that have not ended, and note which it does not have any more.
@@ -147,7 +154,8 @@ class MapState:
         if failure is not None:
             return ItemState.ERROR
         job = self.jobs.by_chunk.get((submission.id, chunk))
-        return ItemState.IDLE if job is None or job.status == JobStatus.IDLE else ItemState.RUNNING
+        waits = job is None or job.status in (JobStatus.IDLE, JobStatus.HELD)
+        return ItemState.IDLE if waits else ItemState.RUNNING
 
     def is_settled(self, item: int) -> bool:
         """Tell whether an item has an outcome, or a reason why it has none."""
@@ -194,7 +202,7 @@ class MapState:
                 f"{what} is gone from the queue, and neither its event log nor the history says how it ended"
             )
             return JobLostError(text, job=job.id, items=items)
-        if job.status == JobStatus.HELD:
+        if job.status == JobStatus.HELD and self._holds_count():
             text = f"{what} is on hold: {hold_in_words(job.code, job.subcode)}"
             text += f" ({job.reason.rstrip('.')})" if job.reason else ""
             text += f"; {hold_advice(job.code)}"
@@ -221,10 +229,13 @@ class MapState:
         if cluster in self.jobs.gone and time.monotonic() > self.jobs.gone[cluster] + _GRACE:
             text = f"{what} was removed from the queue before it made a job for these items"
             return JobRemovedError(text, job=str(cluster), items=items)
-        if cluster in self.jobs.paused:
+        if cluster in self.jobs.paused and self._holds_count():
             text = f"{what} is on hold: {self.jobs.paused[cluster]}; release() it, or remove() it"
             return JobHeldError(text, job=str(cluster), items=items, code=1)
         return None
+
+    def _holds_count(self) -> bool:
+        return time.monotonic() > self._holds_ended + _GRACE
 
     def _stderr(self, submission: Submission, chunk: int) -> str:
         """Return the end of a job's standard error as a clause for a message."""
