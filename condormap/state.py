@@ -79,7 +79,7 @@ class MapState:
         self._holds_ended = self.changed = time.monotonic()
 
     def compare_with_queue(self) -> None:
-        """Ask the schedd for the jobs that have not ended, and note which it does not have any more.
+        """Ask the schedd for the jobs that have not ended; note which it does not have, and which it holds.
 
         Raises
         ------
@@ -90,11 +90,13 @@ class MapState:
         if not clusters:
             return
         there = " || ".join(f"ClusterId == {cluster}" for cluster in sorted(clusters))
-        ads = self._condor.query(there, ["ClusterId", "ProcId"], cluster_ads=True)
+        wanted = ["ClusterId", "ProcId", "JobStatus", "HoldReason", "HoldReasonCode", "HoldReasonSubCode"]
+        ads = self._condor.query(there, wanted, cluster_ads=True)
         present = {f"{ad['ClusterId']}.{ad.get('ProcId', -1)}" for ad in ads}
         with self._lock:
             self._poll()  # what ended meanwhile is in the log
             self.jobs.note_missing(clusters, present)
+            self.jobs.note_held(ads)
 
     def _is_drained(self, job: TrackedJob) -> bool:
         """Tell whether nothing more will come from the chunk of a job whose outcomes were just read."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .condor import Condor, Event
 from .status import JobStatus
@@ -129,6 +130,14 @@ class JobTable:
         for cluster in clusters:
             if not any(job.startswith(f"{cluster}.") for job in present):
                 self.gone.setdefault(cluster, time.monotonic())
+
+    def note_held(self, ads: Iterable[Mapping[str, Any]]) -> None:
+        """Mark as held what the queue holds and the log does not tell of: a job that was submitted on hold."""
+        for ad in ads:
+            job = self._by_id.get((ad["ClusterId"], ad.get("ProcId", -1)))
+            if job is not None and job.status == JobStatus.IDLE and ad.get("JobStatus") == JobStatus.HELD:
+                job.status, job.reason = JobStatus.HELD, str(ad.get("HoldReason", ""))
+                job.code, job.subcode = int(ad.get("HoldReasonCode", 0)), int(ad.get("HoldReasonSubCode", 0))
 
     def _take(self, event: Event) -> None:
         kind, info = event.type, event.info
