@@ -137,7 +137,8 @@ def parse_jdf(text: str, *, path: str | os.PathLike[str] | None = None, **overri
     """Return the blocks of a job description; see `read_jdf`."""
     file = None if path is None else Path(path)
     last = override_lines(overrides)
-    commands: list[Line] = []
+    # condor_submit defines it, as the path was given; it is in the job's ad too.
+    commands = [] if path is None else [Line(0, override_lines({"SUBMIT_FILE": os.fspath(path)}), 0)]
     blocks = []
     for line, is_queue in _statements(text, str(file or "<text>")):
         if not is_queue:

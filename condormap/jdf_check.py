@@ -148,7 +148,9 @@ def _line_with(block: Block, text: str) -> int:
 
 def _line_of(block: Block, names: Iterable[str]) -> int:
     pattern = re.compile(_DEFINES.format(f"(?:{'|'.join(names)})"), re.IGNORECASE)
-    return next((each.number for each in reversed(block.commands) if pattern.match(each.text)), 0) or block.line
+    return (
+        next((each.number for each in reversed(block.commands) if pattern.match(each.text)), 0) or block.line
+    )
 
 
 def _named(values: Mapping[str, str]) -> dict[str, str]:
@@ -181,7 +183,9 @@ def _check_files(block: Block, values: Mapping[str, str], folder: Path) -> None:
             continue
         line = _line_of(block, _FILES[command])
         if not path.exists():
-            where = "" if command == "executable" else "; relative paths are seen from the job's initial folder"
+            where = (
+                "" if command == "executable" else "; relative paths are seen from the job's initial folder"
+            )
             hint = _on_path(path) if command == "executable" else ""
             raise block.error(f"{command}: {path} does not exist{where}{hint}", line)
         if command == "executable" and path.stat().st_size == 0:

@@ -123,7 +123,9 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
         commands["max_idle"] = str(_IDLE_PER_SLOT * slots)
     commands |= submission.options.commands()
     text = "".join(f"{name} = {value}\n" for name, value in commands.items())
-    (submission.folder / "submit.sub").write_text(text + "# queue chunk, shard: one row for each chunk\n")
+    # For people: condor_submit takes the file as it is.
+    table = "".join(f"{row['chunk']}, {row['shard']}\n" for row in rows(len(submission.chunks)))
+    (submission.folder / "submit.sub").write_text(f"{text}queue chunk, shard from (\n{table})\n")
     return text
 
 

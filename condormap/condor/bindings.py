@@ -70,6 +70,7 @@ class Bindings:
             "param": self._param,
             "ping": self._ping,
             "query": self._query,
+            "query_text": self._query_text,
             "schedd_ad": self._schedd_ad,
             "slots": self._slots,
             "submit": self._submit,
@@ -218,6 +219,14 @@ class Bindings:
             at, lambda ad: htcondor2.Schedd(ad).query(wanted, projection, limit=limit, opts=options)
         )
         return [_plain(ad) for ad in ads]
+
+    def _query_text(self, at: Mapping[str, Any], constraint: str) -> list[dict[str, str]]:
+        wanted = str(_expression(constraint, "the constraint"))
+        ads = self._at_schedd(
+            at, lambda ad: htcondor2.Schedd(ad).query(wanted) or htcondor2.Schedd(ad).history(wanted)
+        )
+        # The old syntax, which is that of the submit language: it has other rules for a backslash.
+        return [dict(line.split(" = ", 1) for line in ad.printOld().splitlines()) for ad in ads]
 
     def _history(
         self, at: Mapping[str, Any], constraint: str, projection: list[str], limit: int, since: str

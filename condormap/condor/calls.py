@@ -23,6 +23,7 @@ DEADLINES: Mapping[str, float] = {
     "param": 20,
     "ping": 20,
     "query": 20,
+    "query_text": 60,
     "schedd_ad": 20,
     "slots": 20,
     "submit": 60,

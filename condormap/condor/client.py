@@ -314,6 +314,14 @@ class Condor:
             )
         )
 
+    def query_text(self, constraint: str, *, deadline: float | None = None) -> list[dict[str, str]]:
+        """Return whole ads of any user's jobs, of the queue, or if it has none, of the history.
+
+        The values are expressions of the submit language, which `query` does not tell from text: ``'"text"'``,
+        ``'2 * RequestCpus'``.
+        """
+        return list(self._calls.ask("query_text", deadline, constraint=constraint))
+
     def slots(
         self, constraint: str = "true", projection: Sequence[str] = (), *, deadline: float | None = None
     ) -> list[dict[str, Any]]:
