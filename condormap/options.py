@@ -171,7 +171,9 @@ def quote(words: Mapping[str, str] | list[str]) -> str:
     for word in words:
         if "\n" in word or "\r" in word or "\0" in word:
             raise InvalidInputError(f"{word!r} cannot be passed to a job: it contains a line break")
-        text = escape(word.replace("'", "''").replace('"', '""'))
+        text = word.replace("'", "''").replace('"', '""')
+        # Two dollar signs are HTCondor's own when the job is matched, one is the submit language's.
+        text = "$$(DOLLARDOLLAR)".join(escape(part) for part in text.split("$$"))
         quoted.append(f"'{text}'" if not word or re.search(r"[\s']", word) else text)
     return '"' + " ".join(quoted) + '"'
 

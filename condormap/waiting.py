@@ -50,7 +50,7 @@ class Waiter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.close()
+        self._progress.close(self._state.outcomes.n_finished)
 
     def until(self, condition: Callable[[], bool], until: float | None = None) -> bool:
         """Look until the condition holds; return False when the time (of `time.monotonic`) came first.

@@ -182,3 +182,7 @@ def test_a_word_with_a_line_break_is_refused(word: str) -> None:
 @given(st.text())
 def test_no_dollar_sign_is_left_to_expand(text: str) -> None:
     assert escape(text).replace("$(DOLLAR)", "") == text.replace("$", "")
+
+
+def test_two_dollar_signs_are_kept_from_the_match_too() -> None:
+    assert quote(["$$(Cpus)", "$$$"]) == '"$$(DOLLARDOLLAR)(Cpus) $$(DOLLARDOLLAR)$(DOLLAR)"'

@@ -44,8 +44,10 @@ class Progress:
         self._bar.update(done - self._bar.n)
         self._bar.refresh()
 
-    def close(self) -> None:
-        """Leave the bar as it is."""
+    def close(self, done: int) -> None:
+        """Leave the bar, if there is one, with `done` items."""
         if self._bar is not None:
+            self._bar.set_postfix_str("", refresh=False)
+            self._bar.update(done - self._bar.n)
             self._bar.close()
             self._bar = None
