@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
+    from .cluster import JobCluster
+    from .group import JobGroup
     from .handle import CondorMap, Item
+    from .job import Job
     from .mapping import condormap, map
     from .maps import load, remove
     from .options import JobOptions
@@ -27,6 +30,9 @@ _HOMES = {
     "CondorMap": "handle",
     "Item": "handle",
     "ItemState": "status",
+    "Job": "job",
+    "JobCluster": "cluster",
+    "JobGroup": "group",
     "JobOptions": "options",
     "JobStatus": "status",
     "PersonalPool": "pool.personal",
@@ -40,6 +46,9 @@ __all__ = [
     "CondorMap",
     "Item",
     "ItemState",
+    "Job",
+    "JobCluster",
+    "JobGroup",
     "JobOptions",
     "JobStatus",
     "PersonalPool",

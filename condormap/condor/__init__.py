@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         EventBatch,
         Expansion,
         Identity,
+        Match,
         Submitted,
     )
 
@@ -26,6 +27,7 @@ __all__ = [
     "EventBatch",
     "Expansion",
     "Identity",
+    "Match",
     "Submitted",
     "connect",
 ]

@@ -21,7 +21,7 @@ import htcondor2
 from classad2 import ClassAdException
 from htcondor2 import HTCondorException
 
-from condormap.condor import blocks
+from condormap.condor import analysis, blocks
 from condormap.condor.eventlog import EventLogs
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ class Bindings:
         self._logs = EventLogs()
         self._calls: dict[str, Callable[..., Any]] = {
             "act": self._act,
+            "analyse": self._analyse,
             "edit": self._edit,
             "events": self._logs.read,
             "expand_block": self._expand_block,
@@ -237,6 +238,14 @@ class Bindings:
             at, lambda ad: htcondor2.Schedd(ad).history(wanted, projection, limit, since=stop)
         )
         return [_plain(ad) for ad in ads]
+
+    def _analyse(self, at: Mapping[str, Any], collector: str | None, job: str) -> dict[str, Any] | None:
+        cluster, _, proc = job.partition(".")
+        which = f"ClusterId == {cluster} && ProcId == {proc}"
+        ads = self._at_schedd(at, lambda ad: htcondor2.Schedd(ad).query(which))
+        if not ads:
+            return None
+        return analysis.analyse(ads[0], htcondor2.Collector(collector).query(htcondor2.AdType.Startd))
 
     def _schedd_ad(self, at: Mapping[str, Any]) -> dict[str, Any]:
         # The schedd's own answer and not the collector's copy, which is as old as the last update.

@@ -15,6 +15,7 @@ from condormap.condor.process import ChildLostError, ChildStartError, ChildTimeo
 #: Seconds that a call may take unless it is given another deadline, by the kind of call.
 DEADLINES: Mapping[str, float] = {
     "act": 20,
+    "analyse": 60,  # a large pool has tens of thousands of slots
     "edit": 20,
     "expand_block": 60,  # it may run a script of the user's
     "events": 20,  # a local file: only a dead file server takes this long

@@ -16,6 +16,7 @@ from condormap.condor.results import (
     EventBatch,
     Expansion,
     Identity,
+    Match,
     Submitted,
     read_events,
 )
@@ -332,6 +333,20 @@ class Condor:
                 "slots", deadline, collector=collector, constraint=constraint, projection=attributes
             )
         )
+
+    def analyse(self, job: str, *, deadline: float | None = None) -> Match | None:
+        """Return how a job's requirements and those of the slots meet; None for a job that is not in the queue.
+
+        Parameters
+        ----------
+        job : str
+            Its id, ``"78.0"``.
+        deadline : float, optional
+            Seconds.
+        """
+        check.jobs_or_constraint([job], None)
+        answer = self._calls.ask("analyse", deadline, collector=self.address.collector, job=job)
+        return None if answer is None else Match(**answer)
 
     def schedd_ad(self, *, deadline: float | None = None) -> dict[str, Any]:
         """Return the ad of the schedd in use, as the schedd itself gives it."""

@@ -98,6 +98,34 @@ class ActResult(Mapping[str, int]):
 
 
 @dataclass(frozen=True)
+class Match:
+    """How the requirements of a job and those of a pool's slots meet.
+
+    Slots that were split from others are not counted; those that can be split count as they are when unused.
+
+    Parameters
+    ----------
+    n_slots : int
+        The pool's slots.
+    clauses : list of dict
+        The parts of the job's requirements that all have to be true: ``text``, ``n_slots`` that fulfil it, the
+        ``job``'s own values in it, and what the ``slots`` have for it.
+    n_fit : int
+        The slots that fulfil all of them.
+    n_willing : int
+        Those of them whose own policy takes the job.
+    n_free : int
+        Those of them that are free now.
+    """
+
+    n_slots: int
+    clauses: list[dict[str, Any]]
+    n_fit: int
+    n_willing: int
+    n_free: int
+
+
+@dataclass(frozen=True)
 class Identity:
     """Who the schedd says that we are, and which schedd that is.
 

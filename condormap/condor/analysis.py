@@ -1,0 +1,107 @@
+"""Why a job does not run: its requirements and the slots', tried by HTCondor's own evaluator, in the child."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import classad2
+
+_QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
+_VALUES_SHOWN = 5
+# What a partitionable slot has left, and what it has when nobody uses it.
+_WHOLE = {"Cpus": "TotalSlotCpus", "Memory": "TotalSlotMemory", "Disk": "TotalSlotDisk"}
+
+
+def analyse(job: Any, ads: Sequence[Any]) -> dict[str, Any]:
+    """Return how the requirements of a job and of the slots meet; `Match` has the fields."""
+    slots = [ad for ad in ads if ad.get("DynamicSlot") is not True]  # those are parts of partitionable ones
+    requirements = job.lookup("Requirements")
+    free = [
+        slot.get("State") in ("Unclaimed", "Backfill") and _agree(requirements, job, slot) for slot in slots
+    ]
+    for slot in slots:
+        _give_back(slot)
+    clauses = []
+    for text in _clauses(str(requirements)):
+        clause = classad2.ExprTree(text)
+        n_true = sum(_true(clause, job, slot) for slot in slots)
+        theirs = _theirs(slots, job, clause)
+        clauses.append({"text": text, "n_slots": n_true, "job": _ours(job, clause), "slots": theirs})
+    return {
+        "n_slots": len(slots),
+        "clauses": clauses,
+        "n_fit": sum(_true(requirements, job, slot) for slot in slots),
+        "n_willing": sum(_agree(requirements, job, slot) for slot in slots),
+        "n_free": sum(free),
+    }
+
+
+def _true(expression: Any, ad: Any, target: Any) -> bool:
+    if expression is None:
+        return True
+    try:
+        value = expression.eval(ad, target)
+        return value is True or (type(value) is int and value != 0)
+    except classad2.ClassAdException:
+        return False
+
+
+def _agree(requirements: Any, job: Any, slot: Any) -> bool:
+    return _true(requirements, job, slot) and _true(slot.lookup("Requirements"), slot, job)
+
+
+def _give_back(slot: Any) -> None:
+    """Make a slot's ad what it is when nobody uses any of it."""
+    if slot.get("PartitionableSlot") is True:
+        for name, total in _WHOLE.items():
+            if total in slot:
+                slot[name] = slot[total]
+
+
+def _clauses(text: str) -> Iterator[str]:
+    """Give the parts of an expression that all have to be true."""
+    text = text.strip()
+    top = _top_level(text)
+    if set(top.strip()) <= set("()") and top.startswith("(") and top.count("(") == 1:
+        yield from _clauses(text[1:-1])
+        return
+    ends = [match.start() for match in re.finditer("&&", top)]
+    if not ends or "||" in top or re.search(r"(?<!=)\?", top):  # these are weaker than "&&"
+        yield text
+        return
+    for begin, end in zip([0, *(end + 2 for end in ends)], [*ends, len(text)], strict=True):
+        yield from _clauses(text[begin:end])
+
+
+def _top_level(text: str) -> str:
+    """Return the text with blanks in place of everything that stands in quotation marks or brackets."""
+    text = _QUOTED.sub(lambda match: "x" * len(match[0]), text)
+    depth, top = 0, []
+    for letter in text:
+        depth -= letter in ")]}"
+        top.append(letter if depth == 0 else " ")
+        depth += letter in "([{"
+    return "".join(top)
+
+
+def _ours(job: Any, clause: Any) -> dict[str, str]:
+    """Return the values of the job's own attributes in a clause."""
+    return {name: str(job.get(name)) for name in sorted(set(job.internalRefs(clause)))}
+
+
+def _theirs(slots: Sequence[Any], job: Any, clause: Any) -> dict[str, list[str]]:
+    """Return what the slots have for the attributes in a clause: the largest number, or some of the values."""
+    found = {}
+    for reference in sorted(set(job.externalRefs(clause))):
+        name = reference.partition(".")[2] or reference
+        values = {slot.get(name) for slot in slots}
+        numbers = [value for value in values if type(value) in (int, float)]
+        if numbers:
+            found[name] = [f"at most {max(numbers)}"]
+        else:
+            found[name] = sorted("undefined" if value is None else str(value) for value in values)[
+                :_VALUES_SHOWN
+            ]
+    return found

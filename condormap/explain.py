@@ -1,0 +1,114 @@
+"""Why a job is in its state, in sentences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from .cluster_state import ClusterState
+from .condor import Condor, Match
+from .errors import CondorError
+from .job_record import JobRecord
+from .status import JobStatus, hold_advice
+
+_ATTRIBUTES = [
+    *(
+        "LastRejMatchReason",
+        "LastRejMatchTime",
+        "LastMatchTime",
+        "QDate",
+        "DeferralTime",
+        "NextJobStartDelay",
+    ),
+    *("NumJobStarts", "EnteredCurrentStatus", "LastVacateReason", "VacateReason", "CronMinute", "ServerTime"),
+]
+
+
+def explain(state: ClusterState, proc: int, record: JobRecord) -> str:
+    """Return sentences, one to a line; see `Job.explain`."""
+    return "\n".join(_sentences(state, proc, record))
+
+
+def _sentences(state: ClusterState, proc: int, record: JobRecord) -> Iterator[str]:
+    job = f"Job {state.cluster}.{proc}"
+    yield f"{job}: {record.in_words()}."
+    if record.status is JobStatus.HELD:
+        yield f"What to do: {hold_advice(record.code)}."
+    if record.status is not JobStatus.IDLE:
+        return
+    if proc in state.unmade:
+        yield "Its factory has not made it yet: it makes a job when fewer than max_idle of its jobs are idle."
+        return
+    condor = state.condor
+    ads = condor.query(f"ClusterId == {state.cluster} && ProcId == {proc}", _ATTRIBUTES, all_users=True)
+    if not ads:
+        yield "It has just left the queue."
+        return
+    yield from _told(ads[0])
+    match = condor.analyse(f"{state.cluster}.{proc}")
+    if match is not None:
+        yield from _matching(match)
+        if match.n_willing:
+            yield from _limits(condor)
+
+
+def _told(ad: dict[str, Any]) -> Iterator[str]:
+    """Say what the schedd and the negotiator have noted in the job's ad."""
+    now = ad.get("ServerTime") or time.time()
+    if (deferred := ad.get("DeferralTime")) and isinstance(deferred, int) and deferred > now:
+        yield f"It is not to start before {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(deferred))}."
+    if ad.get("NumJobStarts"):
+        why = ad.get("VacateReason") or ad.get("LastVacateReason")
+        yield f"It has started {ad['NumJobStarts']} times before" + (
+            f", and was stopped: {why}." if why else "."
+        )
+    if reason := ad.get("LastRejMatchReason"):
+        ago = max(0, int(now - (ad.get("LastRejMatchTime") or now)))
+        yield f"The negotiator looked at it {ago} s ago and gave it no slot: {str(reason).strip()}."
+    elif not ad.get("LastMatchTime"):
+        waiting = max(0, int(now - (ad.get("QDate") or now)))
+        yield f"The negotiator has not decided about it yet; it was submitted {waiting} s ago."
+
+
+def _matching(match: Match) -> Iterator[str]:
+    """Say how the requirements of the job and of the slots meet."""
+    if not match.n_slots:
+        yield "The pool has no slots now: no machine has joined it, or all have left."
+        return
+    if not match.n_fit:
+        yield f"None of the pool's {match.n_slots} slots fulfils its requirements:"
+        failing = [clause for clause in match.clauses if clause["n_slots"] < match.n_slots]
+        for clause in sorted(failing, key=lambda clause: int(clause["n_slots"])):
+            yield f"  {clause['n_slots']} of {match.n_slots} fulfil  {clause['text']}  {_values(clause)}".rstrip()
+        yield "What to do: edit what it asks for (requirements, request_...), or remove it and submit it again."
+        return
+    yield f"{match.n_fit} of the pool's {match.n_slots} slots fulfil its requirements."
+    if match.n_willing < match.n_fit:
+        yield (
+            f"{match.n_fit - match.n_willing} of these do not take it by their own policy (START); "
+            + ("the others do." if match.n_willing else "so it cannot run here.")
+        )
+    if match.n_willing and not match.n_free:
+        yield "All that would take it are in use now: it waits for its turn."
+    elif match.n_willing:
+        yield f"{match.n_free} of them are free now."
+
+
+def _values(clause: dict[str, Any]) -> str:
+    told = [f"its {name} is {value}" for name, value in clause["job"].items()]
+    told += [f"the slots' {name} is {' or '.join(values)}" for name, values in clause["slots"].items()]
+    return f"({'; '.join(told)})" if told else ""
+
+
+def _limits(condor: Condor) -> Iterator[str]:
+    """Say whether the schedd runs as many jobs as it may."""
+    try:
+        ad = condor.schedd_ad()
+    except CondorError:  # the collector's affair; the rest is said
+        return
+    running, most = ad.get("TotalRunningJobs"), ad.get("MaxJobsRunning")
+    if isinstance(running, int) and isinstance(most, int) and running >= most:
+        yield f"The schedd runs {running} jobs, and it may run {most} at once (MAX_JOBS_RUNNING)."
+    else:
+        yield "So it should start at one of the next negotiation cycles, in the order of the users' priorities."

@@ -1,0 +1,160 @@
+"""What is known about one job, from the events of its log and from its ads. Nobody is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .condor import Event
+from .status import JobStatus, hold_in_words
+
+#: The attributes of an ad that `JobRecord.take_ad` reads.
+ATTRIBUTES = (
+    "JobStatus HoldReason HoldReasonCode HoldReasonSubCode RemoveReason"
+    " ExitCode ExitBySignal ExitSignal RemoteHost LastRemoteHost Owner"
+).split()
+
+# Event numbers: HTCondor manual, "Job Event Log Codes".
+_SUBMIT, _EXECUTE, _EVICTED, _TERMINATED, _SHADOW_EXCEPTION, _ABORTED = 0, 1, 4, 5, 7, 9
+_SUSPENDED, _UNSUSPENDED, _HELD, _RELEASED, _RECONNECT_FAILED = 10, 11, 12, 13, 24
+_NEXT_STATUS = {
+    _SUBMIT: JobStatus.IDLE,
+    _EXECUTE: JobStatus.RUNNING,
+    _EVICTED: JobStatus.IDLE,
+    _SHADOW_EXCEPTION: JobStatus.IDLE,
+    _RECONNECT_FAILED: JobStatus.IDLE,
+    _RELEASED: JobStatus.IDLE,
+    _SUSPENDED: JobStatus.SUSPENDED,
+    _UNSUSPENDED: JobStatus.RUNNING,
+    _HELD: JobStatus.HELD,
+    _ABORTED: JobStatus.REMOVED,
+    _TERMINATED: JobStatus.COMPLETED,
+}
+_ENDED = (JobStatus.REMOVED, JobStatus.COMPLETED)
+
+
+@dataclass(slots=True)
+class JobRecord:
+    """One job, as far as its events and ads have told.
+
+    Attributes
+    ----------
+    status : JobStatus
+        Its state.
+    in_log : bool
+        Its log told of its submission, so it will tell of the rest too.
+    host : str
+        The slot that it runs on, or ran on last.
+    reason : str
+        Why it is on hold, or was removed.
+    code, subcode : int
+        HTCondor's codes of the hold.
+    exit_code, signal : int or None
+        How it ended.
+    owner : str
+        Whose it is; empty while no ad has told.
+    lost : bool
+        It is gone from the queue, and neither log nor history says how.
+    """
+
+    status: JobStatus = JobStatus.IDLE
+    in_log: bool = False
+    host: str = ""
+    reason: str = ""
+    code: int = 0
+    subcode: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    owner: str = ""
+    lost: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job was completed or removed, from which no job comes back."""
+        return self.status in _ENDED
+
+    @property
+    def ran(self) -> bool:
+        """Whether the job runs, or has run."""
+        return bool(self.host)
+
+    def take_event(self, event: Event) -> None:
+        """Note what an event of the log says."""
+        kind, info = event.type, event.info
+        if kind == _SUBMIT:
+            self.in_log = True
+        if kind not in _NEXT_STATUS or (self.ended and not self.lost and kind not in (_ABORTED, _TERMINATED)):
+            return
+        self.status = _NEXT_STATUS[kind]
+        self.lost = False
+        if kind == _EXECUTE:
+            self.host = str(info.get("SlotName") or info.get("ExecuteHost", ""))
+        elif kind == _HELD:
+            self.reason = str(info.get("HoldReason", ""))
+            self.code, self.subcode = (
+                int(info.get("HoldReasonCode", 0)),
+                int(info.get("HoldReasonSubCode", 0)),
+            )
+        elif kind == _ABORTED:
+            self.reason = str(info.get("Reason", ""))
+        elif kind == _TERMINATED:
+            self.exit_code, self.signal = info.get("ReturnValue"), info.get("TerminatedBySignal")
+
+    def take_ad(self, ad: Mapping[str, Any]) -> None:
+        """Note what an ad from the queue or from the history says."""
+        self.status = JobStatus(ad["JobStatus"])
+        self.lost = False
+        self.owner = str(ad.get("Owner") or self.owner)
+        self.host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or self.host)
+        if self.status is JobStatus.HELD:
+            self.reason = str(ad.get("HoldReason") or "")
+            self.code, self.subcode = (
+                int(ad.get("HoldReasonCode") or 0),
+                int(ad.get("HoldReasonSubCode") or 0),
+            )
+        elif self.status is JobStatus.REMOVED:
+            self.reason = str(ad.get("RemoveReason") or self.reason)
+        elif self.status is JobStatus.COMPLETED:
+            signalled = ad.get("ExitBySignal") is True
+            self.exit_code = None if signalled else ad.get("ExitCode")
+            self.signal = ad.get("ExitSignal") if signalled else None
+
+    def factory_paused(self, reason: str) -> None:
+        """Note that the factory that is to make the job was put on hold; with no reason, that it was released."""
+        self.status = JobStatus.HELD if reason else JobStatus.IDLE
+        self.reason, self.code, self.subcode = reason, int(bool(reason)), 0
+
+    def never_made(self) -> None:
+        """Note that the job was removed before its factory made it."""
+        self.status, self.reason = JobStatus.REMOVED, "its cluster was removed before the job was made"
+
+    def not_found(self) -> None:
+        """Note that the job is gone, and that nothing tells how."""
+        self.status, self.lost = JobStatus.REMOVED, True
+        self.reason = "it is gone from the queue, and neither its event log nor the history says how it ended"
+
+    def in_words(self) -> str:
+        """Return the state as a clause: ``"it completed with exit code 0"``."""
+        if self.lost:
+            return self.reason
+        if self.status is JobStatus.COMPLETED and self.signal is not None:
+            return f"it was ended by signal {self.signal}"
+        if self.status is JobStatus.COMPLETED:
+            return "it completed" + ("" if self.exit_code is None else f" with exit code {self.exit_code}")
+        if self.status is JobStatus.REMOVED:
+            return f"it was removed ({self.reason or 'no reason was given'})"
+        if self.status is JobStatus.HELD:
+            return f"it is on hold: {self.hold_in_words()}"
+        words = {
+            JobStatus.IDLE: "it is idle",
+            JobStatus.RUNNING: f"it runs on {self.host}" if self.host else "it runs",
+            JobStatus.TRANSFERRING_OUTPUT: "it has run, and its output is being transferred",
+            JobStatus.SUSPENDED: "it is suspended",
+        }
+        return words[self.status]
+
+    def hold_in_words(self) -> str:
+        """Return why the job is on hold: the codes in words, then HTCondor's own reason."""
+        words = hold_in_words(self.code, self.subcode)
+        return f"{words} (code {self.code}, subcode {self.subcode}): {self.reason or 'no reason was given'}"

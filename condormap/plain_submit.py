@@ -1,0 +1,124 @@
+"""Submitting plain jobs: blocks of the submit language, each of which becomes one cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .address import PoolAddress
+from .cluster_state import ClusterState, describe
+from .condor import Condor
+from .errors import CondormapError, InvalidInputError, StorageError
+from .jdf import Block, override_lines, parse_jdf
+from .jdf_check import check
+from .paths import data_home
+
+_KEPT = 30 * 24 * 3600.0  # seconds for which an event log of ours stays after its last event
+
+Commands = Mapping[str, object] | str
+
+
+def blocks_of(commands: Commands, count: int | None = None) -> list[Block]:
+    """Return the blocks of submit commands.
+
+    Parameters
+    ----------
+    commands : mapping or str
+        Submit commands: name -> value, or text. Text may have queue statements.
+    count : int or None
+        How many jobs; for commands that have no queue statement.
+
+    Raises
+    ------
+    InvalidInputError
+        A name that is no submit command, a value that is more than one line.
+    """
+    if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+        raise InvalidInputError(f"count is a number of jobs, 1 or more, not {count!r}")
+    if isinstance(commands, str):
+        blocks = parse_jdf(commands)
+        if count is not None:
+            if blocks[0].queue.split()[1:] or len(blocks) > 1:
+                raise InvalidInputError("the text has a queue statement of its own: leave out count=")
+            blocks = parse_jdf(_without_queue(blocks[0]) + f"queue {count}\n")
+        return blocks
+    if not isinstance(commands, Mapping):
+        raise InvalidInputError(
+            f"submit commands are a mapping or text, not a {type(commands).__name__}: {commands!r}"
+        )
+    for name, value in commands.items():
+        if not isinstance(name, str):
+            raise InvalidInputError(f"{name!r} is no submit command")
+        if not isinstance(value, str | int | float | os.PathLike):
+            raise InvalidInputError(
+                f"{name}: a submit command's value is text, a number or a path, not a {type(value).__name__}"
+            )
+    return parse_jdf(override_lines(commands) + f"queue {count or 1}\n")
+
+
+def _without_queue(block: Block) -> str:
+    return "".join(line.text for line in block.commands)
+
+
+def submit_blocks(
+    condor: Condor, blocks: Sequence[Block], folder: Path, *, local: bool
+) -> list[ClusterState]:
+    """Submit blocks, all or none: when one is refused, those before it are removed again.
+
+    Parameters
+    ----------
+    condor : Condor
+        The pool.
+    blocks : sequence of Block
+        What to submit; their mistakes are looked for first.
+    folder : Path
+        What relative paths are relative to.
+    local : bool
+        The schedd is on this machine, so jobs without an event log get one of ours.
+    """
+    checked = check(blocks, condor, folder=folder)
+    name = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:12]}"
+    # First, so that a log of the description's own takes its place.
+    head = f"log = {_new_log(name)}\n" if local else ""
+    states: list[ClusterState] = []
+    try:
+        for number, block in enumerate(checked):
+            submitted = condor.submit_block(
+                head + block.text, folder=folder, submission_id=f"{name}.{number}", n_jobs=block.n_jobs or 1
+            )
+            states.append(ClusterState(condor, submitted.cluster, submitted.n_procs))
+    except BaseException:
+        if states:
+            with contextlib.suppress(CondormapError):
+                clusters = [str(state.cluster) for state in states]
+                condor.act("remove", jobs=clusters, reason="a later cluster of the same group was refused")
+        raise
+    for state in states:
+        describe(state)
+    return states
+
+
+def is_local(address: PoolAddress) -> bool:
+    """Tell whether the schedd is this machine's, as far as that was said."""
+    return address.schedd is None and address.collector is None
+
+
+def _new_log(name: str) -> Path:
+    """Return the path of an event log for jobs that have none of their own, and remove logs that are old."""
+    folder = data_home() / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for log in folder.glob("*.log"):
+            with contextlib.suppress(OSError):
+                if time.time() - log.stat().st_mtime > _KEPT:
+                    log.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"the folder for event logs, {folder}, cannot be made: {error.strerror}. Nothing was submitted. What"
+            " to do: make it writable, or set CONDORMAP_HOME"
+        ) from error
+    return folder / f"{name}.log"
