@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -252,9 +252,17 @@ def test_a_job_that_dies_says_how_with_the_end_of_its_stderr(
     assert [item.index for item in m.as_completed()] == [0, 1, 2, 3]
 
 
+@pytest.fixture
+def disposable() -> Iterator[PersonalPool]:
+    """A pool of its own for a job that cannot be started: HTCondor's starter hangs over it for 40 s."""
+    with PersonalPool(cpus=1, memory=2048, fsync=False, settings={"KILLING_TIMEOUT": "1"}) as pool:
+        yield pool
+
+
 def test_a_job_that_cannot_start_is_held_and_says_why(
-    pool: PersonalPool, monkeypatch: pytest.MonkeyPatch
+    disposable: PersonalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pool = disposable
     condormap(abs, [1], pool=pool).wait()  # so that the process for calls to HTCondor has its Python
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/no/such/python")
