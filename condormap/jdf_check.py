@@ -42,6 +42,7 @@ _OTHER: dict[str, tuple[str, ...]] = {
     "container_image": ("container_image", "ContainerImage"),
     "docker_image": ("docker_image", "DockerImage"),
     "shell": ("shell",),
+    "skip_filechecks": ("skip_filechecks",),
 }
 _WANTED = [name for names in (_FILES | _OTHER).values() for name in names]
 # In these, `executable` may be left out, or is only a name.
@@ -86,6 +87,10 @@ def check(
             raise block.error(
                 "the queue statement makes no job: its list of items is empty, nothing matches, or the number is 0"
             )
+        if not all(map(any, expansion.rows)) and expansion.variables and _is_factory(expansion):
+            raise block.error(
+                "an item is empty, which HTCondor does not take with max_idle or max_materialize; remove that line"
+            )
         for values in expansion.values:
             _check_files(block, _named(values), run_folder)
         checked.append(replace(block, n_jobs=expansion.n_jobs))
@@ -117,6 +122,11 @@ def _diagnosis(statement: str, folder: Path) -> str:
         why = "it fails, has a mistake or a queue statement" if there else "it is not there"
         return f"HTCondor cannot include {name!r}, seen from {folder}: {why}"
     return f"HTCondor cannot read {text!r}: it is no command (name = value) and no queue statement"
+
+
+def _is_factory(expansion: Expansion) -> bool:
+    names = {name.lower() for name in expansion.commands}
+    return bool(names & {"max_idle", "materialize_max_idle", "max_materialize"})
 
 
 def _check_macros(block: Block, expansion: Expansion, told: set[int]) -> None:
@@ -171,6 +181,8 @@ def _check_files(block: Block, values: Mapping[str, str], folder: Path) -> None:
         needs_none = True
     if not executable and not needs_none:
         raise block.error("no executable is given, for this queue statement")
+    if values.get("skip_filechecks", "").lower() in ("true", "t", "yes", "1"):
+        return
     initial = folder / values.get("initialdir", "")
     if not _known(values.get("initialdir", "")):
         return

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import subprocess
+import time
 from pathlib import Path
 
 from condormap.condor import Condor, connect
@@ -23,12 +24,17 @@ EXPLAINED = {
     "CondormapSubmission": "condormap's own, by which it finds a submission again",
     "EnteredCurrentStatus": "a time",
     "GlobalJobId": "made from the cluster's id",
+    "JobMaterializeDate": "a time",
     "JobSubmitMethod": "0 for condor_submit, 2 for the Python bindings",
     "QDate": "a time",
     "ServerTime": "a time",
     "SubmitVersion": "the version of the bindings, and of condor_submit",
     "TotalSubmitProcs": "the schedd sets it a moment after the submit",
 }
+
+
+class Refused(Exception):
+    """condor_submit does not take the file."""
 
 
 class Judge:
@@ -53,7 +59,8 @@ class Judge:
     def theirs(self, path: str | Path, *options: str) -> list[Ad]:
         """Return the ads of a file as condor_submit submits it, on hold."""
         run = self.run("condor_submit", "-terse", "-append", "hold = true", *options, str(path))
-        assert run.returncode == 0, run.stderr
+        if run.returncode:
+            raise Refused(run.stderr)
         (cluster,) = {int(job.partition(".")[0]) for job in run.stdout.split() if job != "-"}
         return self._ads(cluster)
 
@@ -65,9 +72,21 @@ class Judge:
         )
 
     def _ads(self, cluster: int) -> list[Ad]:
+        deadline = time.monotonic() + 30
         ads = self.condor.query_text(f"ClusterId == {cluster}")
+        while len(ads) < _expected(ads) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            ads = self.condor.query_text(f"ClusterId == {cluster}")
         self.condor.act("remove", jobs=[str(cluster)])
         return sorted(ads, key=lambda ad: int(ad["ProcId"]))
+
+
+def _expected(ads: list[Ad]) -> int:
+    """Return how many jobs a factory will make if none of them runs; 0 for other clusters."""
+    if not ads:
+        return 1
+    limits = (ads[0].get("JobMaterializeLimit", "0"), ads[0].get("JobMaterializeMaxIdle", "1000"))
+    return min(map(int, limits))
 
 
 def differences(ours: list[Ad], theirs: list[Ad], *explained: str) -> list[str]:

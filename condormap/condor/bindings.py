@@ -139,6 +139,7 @@ class Bindings:
         with _inside(folder), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")  # or a warning that was given before is not given again
             submit = htcondor2.Submit(description)
+            blocks.complete(submit)
             if visit := submit.issue_credentials():
                 raise _Refusal("visit", visit)
             result = self._at_schedd(at, lambda ad: _certain(lambda: send(ad, submit)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bisect
+import os
+import pwd
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +18,7 @@ import htcondor2
 from htcondor2.htcondor2_impl import _schedd_submit, _submit_itemdata
 
 _PROBE = "MY.CondormapProbe"
+_GROUP_USER = frozenset({"accounting_group_user", "acctgroupuser"})
 _UNIT = "\x1f"
 _KEYWORD = re.compile(r"(?:^|\s)(in|from|matching)(?=[\s(])", re.IGNORECASE)
 _VARIABLES = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*([\s,]+[A-Za-z_][A-Za-z0-9_.]*)*$")
@@ -68,6 +71,13 @@ def expand(text: str, wanted: Sequence[str], limit: int, later: str) -> dict[str
         "n_jobs": count * len(rows),
         "values": list({tuple(each.items()): each for each in values}.values()),
     }
+
+
+def complete(submit: Any) -> None:
+    """Add what condor_submit knows and the bindings do not: without a user, a group would be ``"physics."``."""
+    names = {name.lower() for name in submit}
+    if names & {"accounting_group", "accountinggroup", "nice_user"} and not names & _GROUP_USER:
+        submit["accounting_group_user"] = pwd.getpwuid(os.geteuid()).pw_name
 
 
 def submit(address: str, description: Any) -> Any:

@@ -13,7 +13,11 @@ from condormap import errors
 # The first pattern that is found decides. The order matters: a call that was not authorised is also reported as
 # one that could not connect.
 _MESSAGES: tuple[tuple[str, type[errors.CondorError]], ...] = (
-    (r"Failed to create (job|submit digest|proc|cluster ad)|Submit:-?\d+:|credd", errors.RefusedError),
+    (
+        r"Failed to create (job|submit digest|proc|cluster ad)|Failed to send (item data|submit digest)"
+        r"|Submit:-?\d+:|credd",
+        errors.RefusedError,
+    ),
     (
         r'SECMAN:20(02|04|05|10)|security policy is invalid|AUTHENTICATE:\d+|"DENIED"'
         r"|PERMISSION DENIED|no auth(entication)? method|failed to authenticate|authentication failed",
