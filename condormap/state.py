@@ -81,6 +81,10 @@ class MapState:
     def compare_with_queue(self) -> None:
         """Ask the schedd for the jobs that have not ended; note which it does not have, and which it holds.
 
+        Where jobs are idle, the schedd is also made to look at all of them anew: after a refused claim it may
+        leave a job out for 20 minutes (25.14, PrioRecRebuildMaxInterval), unless an attribute such as JobPrio
+        is set, be it to what it was.
+
         Raises
         ------
         CondorError
@@ -90,8 +94,12 @@ class MapState:
         if not clusters:
             return
         there = " || ".join(f"ClusterId == {cluster}" for cluster in sorted(clusters))
-        wanted = ["ClusterId", "ProcId", "JobStatus", "HoldReason", "HoldReasonCode", "HoldReasonSubCode"]
+        wanted = "ClusterId ProcId JobStatus JobPrio HoldReason HoldReasonCode HoldReasonSubCode".split()
         ads = self._condor.query(there, wanted, cluster_ads=True)
+        idle = next((ad for ad in ads if "ProcId" in ad and ad.get("JobStatus") == JobStatus.IDLE), None)
+        if idle is not None:
+            priority = {"JobPrio": str(idle.get("JobPrio", 0))}
+            self._condor.edit(priority, jobs=[f"{idle['ClusterId']}.{idle['ProcId']}"])
         present = {f"{ad['ClusterId']}.{ad.get('ProcId', -1)}" for ad in ads}
         with self._lock:
             self._poll()  # what ended meanwhile is in the log
@@ -207,7 +215,7 @@ class MapState:
         if job.status == JobStatus.HELD and self._holds_count():
             text = f"{what} is on hold: {hold_in_words(job.code, job.subcode)}"
             text += f" ({job.reason.rstrip('.')})" if job.reason else ""
-            text += f"; {hold_advice(job.code)}"
+            text += f"; {hold_advice(job.code, job.subcode)}"
             return JobHeldError(text, job=job.id, items=items, code=job.code, subcode=job.subcode)
         if not job.ended or (submission.id, chunk) in self._readers:
             return None

@@ -55,6 +55,7 @@ _HOLD_CODES = {
     47: "it ran longer than it was allowed to",
 }
 _SUBCODES = {
+    (21, 102): "it used more memory than it asked for",
     (34, 102): "it used more memory than it asked for",
     (34, 104): "it used more disk than it asked for",
     (6, 2): "the program, or the interpreter in its first line, is not there",
@@ -76,6 +77,8 @@ def hold_in_words(code: int, subcode: int) -> str:
     return _SUBCODES.get((code, subcode)) or _HOLD_CODES.get(code, f"hold code {code}, subcode {subcode}")
 
 
-def hold_advice(code: int) -> str:
+def hold_advice(code: int, subcode: int = 0) -> str:
     """Return what to do about a hold."""
+    if (code, subcode) == (21, 102):  # a startd without cgroups
+        code = 34
     return _ADVICE.get(code, "mend the reason and release() it, or remove() it")

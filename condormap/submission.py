@@ -22,7 +22,7 @@ _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTH
 CLOCKS = 600.0  # seconds by which the clocks of two machines may differ
 
 # Idle jobs that a factory keeps in the queue, per slot: a claim that finds no idle job is given back.
-_IDLE_PER_SLOT = 3
+_IDLE_PER_SLOT, _LEAST_IDLE = 3, 10
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,11 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
         "output": f"{stdio}/$(shard)/$(chunk).out",
         "error": f"{stdio}/$(shard)/$(chunk).err",
         "batch_name": record.tag,
+        "max_idle": str(max(_LEAST_IDLE, _IDLE_PER_SLOT * slots)),
         "submit_event_user_notes": f"condormap {submission.id} $(chunk)",
         "MY.CondormapMap": f'"{record.id}"',
         "MY.CondormapChunk": "$(chunk)",
     }
-    if len(submission.chunks) > _IDLE_PER_SLOT * slots:
-        commands["max_idle"] = str(_IDLE_PER_SLOT * slots)
     commands |= submission.options.commands()
     text = "".join(f"{name} = {value}\n" for name, value in commands.items())
     # For people: condor_submit takes the file as it is.

@@ -17,7 +17,7 @@ from .status import JobStatus
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds between two looks at the files
 _REPORT_AFTER = 2.0  # seconds without an outcome, before the pool is asked which slots match
 _REPORT_EVERY = 30.0
-_FIRST_CHECK, _LONGEST_CHECK = 15.0, 300.0  # seconds of silence, before the schedd is asked about the jobs
+_FIRST_CHECK, _LONGEST_CHECK = 10.0, 300.0  # seconds of silence, before the schedd is asked about the jobs
 _PATIENCE = 60.0  # seconds for which a schedd may not answer, before the wait gives up
 
 

@@ -179,6 +179,9 @@ def _slots(settings: PoolSettings) -> dict[str, object]:
         "START": f"(DynamicSlot isnt True) || ({honest})",
         "NEGOTIATOR_PRE_JOB_RANK": f"(SlotID + {stride} * TARGET.ClusterId) % {slots}",
         "MAX_JOBS_RUNNING": cpus,
+        # Else the schedd claims what a job leaves of its slot for the next job, is refused where the pool is full,
+        # and then (25.14) may not look at that job again for 20 minutes.
+        "CLAIM_PARTITIONABLE_LEFTOVERS": False,
         # Requests are not rounded up: a job that asks for all of the memory fits.
         "MODIFY_REQUEST_EXPR_REQUESTMEMORY": "RequestMemory",
         "MODIFY_REQUEST_EXPR_REQUESTDISK": "RequestDisk",
