@@ -106,7 +106,7 @@ def _expanded(submit: Any, text: str) -> str:
     if "$" not in text:
         return text
     submit["CondormapText"] = text
-    return str(submit.expand("CondormapText"))
+    return _expanded_command(submit, "CondormapText")
 
 
 def _count(arguments: str) -> int:
@@ -154,4 +154,11 @@ def _values(
         submit[name] = value
     for name in ("Cluster", "ClusterId"):
         submit[name] = later
-    return {name: str(submit.expand(name)) for name in wanted if name.lower() in defined}
+    return {name: _expanded_command(submit, name) for name in wanted if name.lower() in defined}
+
+
+def _expanded_command(submit: Any, name: str) -> str:
+    try:
+        return str(submit.expand(name))
+    except KeyError:  # it comes to nothing
+        return ""
