@@ -17,8 +17,8 @@ from .report.progress import Progress
 from .serialize import unpickle_item
 from .state import MapState
 from .status import ItemState
-from .store import read_record, submission_folders, write_json
-from .submission import CLOCKS, Submission, load_submission
+from .store import read_record, submission_folders
+from .submission import CLOCKS, Submission, load_submission, note_cluster
 from .tracking import TrackedJob
 from .waiting import Waiter
 
@@ -90,12 +90,10 @@ class CondorMap:
         cluster = self._condor.find_submission(submission.id, since=submission.created - CLOCKS)
         if cluster is None:
             raise StorageError(
-                f"the map in {self.path} was never submitted: its process was stopped before. Remove the folder"
+                f"the map {self.tag!r} was never submitted: its process was stopped before that. "
+                f"condormap.remove({self.tag!r}) removes its folder, {self.path}"
             )
-        write_json(
-            submission.folder / "cluster.json", {"cluster": cluster, "n_procs": len(submission.chunks)}
-        )
-        return load_submission(submission.folder)
+        return note_cluster(submission, cluster)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {state.value}" for state, n in sorted(self.status.items()))
@@ -216,7 +214,10 @@ class CondorMap:
         if not self._with_input:
             return values
         items = range(item, item + len(values))
-        inputs = [unpickle_item(index, data) for index, data in read_items(self.path, items)]
+        inputs = [
+            unpickle_item(index, data)
+            for index, data in zip(items, read_items(self.path, items), strict=True)
+        ]
         return list(zip(inputs, values, strict=True))
 
     def _error(self, item: int) -> BaseException | None:
@@ -227,7 +228,7 @@ class CondorMap:
         return None if chr(letter) == RESULT else self._state.outcomes.error(item)
 
     def _input(self, item: int) -> Any:
-        ((_, data),) = read_items(self.path, (item,))
+        (data,) = read_items(self.path, (item,))
         return unpickle_item(item, data)
 
     def _item(self, item: int) -> Item:

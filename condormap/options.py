@@ -96,12 +96,16 @@ class JobOptions:
     submit: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, least in (("cpus", 1), ("gpus", 0)):
+        for name, least in (("cpus", 1), ("gpus", 0), ("priority", None)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InvalidInputError(f"{name} must be an integer of {least} or more, not {value!r}")
-        if not isinstance(self.priority, int):
-            raise InvalidInputError(f"priority must be an integer, not {self.priority!r}")
+            if (
+                isinstance(value, bool)
+                or not hasattr(value, "__index__")
+                or (least is not None and value < least)
+            ):
+                at_least = "" if least is None else f" of {least} or more"
+                raise InvalidInputError(f"{name} must be an integer{at_least}, not {value!r}")
+            object.__setattr__(self, name, value.__index__())  # numpy's integers too
         for name in ("environment", "submit"):
             if not isinstance(getattr(self, name), Mapping):
                 raise InvalidInputError(

@@ -25,10 +25,10 @@ Outcome file
 
         {"kind": "items", "runs": [[first, stop], ...], "states": "rrer", "sizes": [...], "us": [...]}
 
-    ``sizes`` is one number where all are equal; ``states`` has a letter for each item (`RESULT`, `ERROR`, `DIED`); ``us`` is the time in microseconds,
-    or, where a frame has very many items, the sum of their times.
-    With ``"shared": true`` the data is one pickle that holds for all items of the frame. The first frame is
-    ``start`` (host, Python...), the last one of a complete attempt is ``end``. A torn tail is no frame.
+    ``states`` has a letter for each item (`RESULT`, `ERROR`, `DIED`); ``sizes`` is one number where all are equal;
+    ``us`` is the time in microseconds, or, where a frame has very many items, the sum of their times. With
+    ``"shared": true`` the data is one pickle that holds for all items of the frame. The first frame is ``start``
+    (host, Python...), the last one of a complete attempt is ``end``. A torn tail is no frame.
 """
 
 from __future__ import annotations
@@ -118,19 +118,21 @@ def chunk_items(folder: Folder, chunk: int) -> range | array[int]:
     return read_slice(selection, positions.start, positions.stop) if os.path.exists(selection) else positions
 
 
-def read_items(folder: Folder, items: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield (index, pickle) for the given items of the item store in `folder`."""
+def read_items(folder: Folder, items: Iterable[int]) -> Iterator[bytes]:
+    """Yield the pickles of the given items of the item store in `folder`."""
     index_file = f"{os.fspath(folder)}/{INDEX_FILE}"
     with open(f"{os.fspath(folder)}/{ITEMS_FILE}", "rb", buffering=1 << 20) as file:
         for run in runs_of(items):
             ends = read_slice(index_file, max(run.start - 1, 0), run.stop)
             begin = 0 if run.start == 0 else ends.pop(0)
             file.seek(begin)
-            for index, end in zip(run, ends, strict=True):
+            for end in ends:
                 data = file.read(end - begin)
                 if len(data) != end - begin:
-                    raise DamagedError(f"{file.name} ends before item {index}")
-                yield index, data
+                    raise DamagedError(
+                        f"{file.name} ends at byte {begin + len(data)}, in the middle of an item"
+                    )
+                yield data
                 begin = end
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -136,7 +138,14 @@ def rows(n_chunks: int) -> list[dict[str, str]]:
 def submit(condor: Condor, submission: Submission, description: str) -> int:
     """Submit, note the cluster in the folder, and return it."""
     submitted = condor.submit(description, rows=rows(len(submission.chunks)), submission_id=submission.id)
-    write_json(
-        submission.folder / "cluster.json", {"cluster": submitted.cluster, "n_procs": submitted.n_procs}
-    )
+    note_cluster(submission, submitted.cluster)
     return submitted.cluster
+
+
+def note_cluster(submission: Submission, cluster: int) -> Submission:
+    """Note the cluster in the submission's folder, where that can be written; the queue can be asked again."""
+    with contextlib.suppress(OSError):
+        write_json(
+            submission.folder / "cluster.json", {"cluster": cluster, "n_procs": len(submission.chunks)}
+        )
+    return dataclasses.replace(submission, cluster=cluster)

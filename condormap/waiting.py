@@ -82,12 +82,14 @@ class Waiter:
         waiting = sum(len(s.chunks) for s in self._state.submissions) - len(self._state.jobs.by_chunk)
         counts[JobStatus.IDLE] += waiting  # those that a factory has not made yet
         told = (JobStatus.IDLE, JobStatus.RUNNING, JobStatus.HELD, JobStatus.REMOVED)
-        parts = [f"{counts[status]} jobs {status.name.lower()}" for status in told if counts[status]]
+        parts = [
+            f"{_count(counts[status], 'job')} {status.name.lower()}" for status in told if counts[status]
+        ]
         if now > self._next_report:
             self._next_report = now + _REPORT_EVERY
             if counts[JobStatus.IDLE] and not counts[JobStatus.RUNNING]:
                 matching = matching_slots(self._condor, self._options)
-                self._note = "" if matching is None else f"{matching} slots match"
+                self._note = "" if matching is None else f"{_count(matching, 'slot')} match{'es' * (matching == 1)}"
         if counts[JobStatus.IDLE] and not counts[JobStatus.RUNNING] and self._note:
             parts.append(self._note)
         self._progress.show(self._state.outcomes.n_finished, ", ".join(parts))
@@ -108,3 +110,7 @@ class Waiter:
         else:
             self._silent_since = 0.0
             self._check_after = min(2 * self._check_after, self._check_after + _LONGEST_CHECK)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

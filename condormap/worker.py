@@ -112,7 +112,7 @@ class Worker:
         copies: list[bool] = []
         os.register_at_fork(after_in_child=lambda: copies.append(True))
         counters[LOADED] = 1
-        for _, data in read_items(self.items, self.todo):
+        for data in read_items(self.items, self.todo):
             started = clock()
             try:
                 value = function(*loads(data)) if star else function(loads(data))

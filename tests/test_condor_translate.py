@@ -59,7 +59,7 @@ MESSAGES: list[tuple[str, str, type[errors.CondorError]]] = [
         AT + "attempt to connect to <127.0.0.1:1> failed: Connection refused (connect errno = 111).",
         errors.UnreachableError,
     ),
-    ("Unable to locate local daemon.", "", errors.UnknownScheddError),
+    ("Unable to locate local daemon.", "", errors.UnreachableError),
     (
         "Failed to connect to schedd, errmsg=SECMAN:2005:Protocol Error: No auth methods.",
         "",

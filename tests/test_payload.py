@@ -59,21 +59,21 @@ def test_items_come_back_in_whatever_selection_is_asked_for(
 ) -> None:
     write_items(scratch, [items])
     wanted = data.draw(st.lists(st.integers(0, len(items) - 1), max_size=20) if items else st.just([]))
-    read = [(index, pickle.loads(pickled)) for index, pickled in read_items(scratch, wanted)]
+    read = [(index, pickle.loads(data)) for index, data in zip(wanted, read_items(scratch, wanted), strict=True)]
     assert read == [(index, items[index]) for index in wanted]
 
 
 def test_items_larger_than_every_buffer_come_back(tmp_path: Path) -> None:
     items = [bytes([n]) * (n * 700_000) for n in range(6)]
     assert write_items(tmp_path, [items]) == 6
-    assert [pickle.loads(data) for _, data in read_items(tmp_path, range(6))] == items
+    assert [pickle.loads(data) for data in read_items(tmp_path, range(6))] == items
 
 
 def test_a_cut_item_file_is_noticed(tmp_path: Path) -> None:
     write_items(tmp_path, [["a" * 100, "b" * 100]])
     path = tmp_path / "items.pkl"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DamagedError, match="ends before item 1"):
+    with pytest.raises(DamagedError, match="in the middle of an item"):
         list(read_items(tmp_path, range(2)))
 
 

@@ -138,7 +138,7 @@ def test_functions_are_named_for_people(function: Callable[..., Any], name: str)
 
 
 def items_of(folder: Path, n_items: int) -> list[Any]:
-    return [unpickle_item(index, data) for index, data in read_items(folder, range(n_items))]
+    return [unpickle_item(index, data) for index, data in enumerate(read_items(folder, range(n_items)))]
 
 
 def test_one_iterable_gives_its_elements(tmp_path: Path) -> None:
@@ -226,6 +226,6 @@ def test_an_item_that_cannot_be_unpickled_is_named_with_the_reason() -> None:
 
 def test_items_have_the_protocol_that_every_supported_python_reads(tmp_path: Path) -> None:
     write_items(tmp_path, [[1]])
-    ((_, data),) = read_items(tmp_path, [0])
+    (data,) = read_items(tmp_path, [0])
     assert pickle.loads(data) == 1
     assert data[:2] == b"\x80\x05"

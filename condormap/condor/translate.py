@@ -31,6 +31,7 @@ _MESSAGES: tuple[tuple[str, type[errors.CondorError]], ...] = (
         r"|failed to (send|receive|read)|error when performing action",
         errors.UnreachableError,
     ),
+    (r"unable to locate local daemon", errors.UnreachableError),  # it was stopped: its address file is gone
     (r"unable to (locate|find)|can't find address", errors.UnknownScheddError),
 )
 

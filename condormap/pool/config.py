@@ -200,6 +200,8 @@ def _policy(settings: PoolSettings) -> dict[str, object]:
         "PREEMPT": False,
         "KILL": False,
         "MACHINE_MAX_VACATE_TIME": 10,
+        # A starter whose program can't be executed hangs, and its slot with it, until it is killed.
+        "KILLING_TIMEOUT": 3,
         # The pool stops as a whole: after it there is no running job to reconnect to, and with a lease the
         # schedd would look for one for 40 minutes before it started the job again.
         "JOB_DEFAULT_LEASE_DURATION": "undefined",
