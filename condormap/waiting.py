@@ -89,7 +89,8 @@ class Waiter:
             self._next_report = now + _REPORT_EVERY
             if counts[JobStatus.IDLE] and not counts[JobStatus.RUNNING]:
                 matching = matching_slots(self._condor, self._options)
-                self._note = "" if matching is None else f"{_count(matching, 'slot')} match{'es' * (matching == 1)}"
+                verb = "matches" if matching == 1 else "match"
+                self._note = "" if matching is None else f"{_count(matching, 'slot')} {verb}"
         if counts[JobStatus.IDLE] and not counts[JobStatus.RUNNING] and self._note:
             parts.append(self._note)
         self._progress.show(self._state.outcomes.n_finished, ", ".join(parts))
