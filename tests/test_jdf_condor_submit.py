@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 import warnings
 from pathlib import Path
@@ -124,3 +125,24 @@ def test_overrides_hold_as_if_they_stood_last(judge: Judge) -> None:
     appended = [f"{name} = {value}" for name, value in overrides.items()]
     theirs = judge.theirs("one.job", *(word for each in appended for word in ("-append", each)))
     assert differences([ad], theirs) == []
+
+
+def test_the_environment_is_that_of_the_moment(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge.condor.start()  # its process has an older one
+    monkeypatch.setenv("CONDORMAP_COLOUR", "red")
+    monkeypatch.delenv("LANG", raising=False)
+    text = f"{SLEEP}arguments = $ENV(CONDORMAP_COLOUR) $ENV(LANG:none)\ngetenv = CONDORMAP_*\nqueue\n"
+    Path("environment.job").write_text(text)
+    (block,) = check(read_jdf("environment.job", hold=True), judge.condor)
+    (ad,) = judge.ours(block)
+    assert ad["Args"] == '"red none"'
+    assert "CONDORMAP_COLOUR=red" in ad["Environment"]
+
+
+def test_the_group_of_a_job_has_its_user(judge: Judge) -> None:
+    """The bindings alone would write ``"physics."``."""
+    Path("group.job").write_text(f"{SLEEP}accounting_group = physics\nqueue\n")
+    (block,) = check(read_jdf("group.job", hold=True), judge.condor)
+    ours = judge.ours(block)
+    assert ours[0]["AccountingGroup"] == f'"physics.{getpass.getuser()}"'
+    assert differences(ours, judge.theirs("group.job")) == []

@@ -123,20 +123,22 @@ class Bindings:
         def send(ad: Any, submit: Any) -> Any:
             return htcondor2.Schedd(ad).submit(submit, count, itemdata=iter(rows) if rows else None)
 
-        return self._submit_by(send, at, folder, description)
+        with _inside(folder):
+            return self._submit_by(send, at, description)
 
     def _submit_block(
-        self, at: Mapping[str, Any], folder: str, description: str
+        self, at: Mapping[str, Any], folder: str, environment: dict[str, str], description: str
     ) -> tuple[int, int, int, tuple[str, ...]]:
         def send(ad: Any, submit: Any) -> Any:
             return blocks.submit(ad["MyAddress"], submit)
 
-        return self._submit_by(send, at, folder, description)
+        with _inside(folder, environment):
+            return self._submit_by(send, at, description)
 
     def _submit_by(
-        self, send: Callable[[Any, Any], Any], at: Mapping[str, Any], folder: str, description: str
+        self, send: Callable[[Any, Any], Any], at: Mapping[str, Any], description: str
     ) -> tuple[int, int, int, tuple[str, ...]]:
-        with _inside(folder), warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")  # or a warning that was given before is not given again
             submit = htcondor2.Submit(description)
             blocks.complete(submit)
@@ -149,6 +151,7 @@ class Bindings:
     def _expand_block(
         self,
         folder: str,
+        environment: dict[str, str],
         statements: list[tuple[str, int]],
         queue: str,
         wanted: list[str],
@@ -157,7 +160,7 @@ class Bindings:
     ) -> dict[str, Any]:
         commands = "".join(text for text, _ in statements)
         depth = statements[-1][1] if statements else 0
-        with _inside(folder):
+        with _inside(folder, environment):
             good = blocks.readable(statements)
             if good < len(statements):
                 return {"mistake": good}
@@ -311,12 +314,22 @@ def _find(schedd: str | None, collector: str | None) -> Any:
 
 
 @contextlib.contextmanager
-def _inside(folder: str) -> Iterator[None]:
+def _inside(folder: str, environment: dict[str, str] | None = None) -> Iterator[None]:
     os.chdir(folder)  # relative paths of a description are the caller's
+    ours = dict(os.environ)
     try:
+        if environment is not None:  # and so are $ENV() and getenv
+            _set_environment(environment)
         yield
     finally:
+        _set_environment(ours)
         os.chdir("/")  # or the caller's folder could not be unmounted
+
+
+def _set_environment(environment: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def _certain(submit: Callable[[], T]) -> T:

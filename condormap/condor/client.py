@@ -168,6 +168,7 @@ class Condor:
             "expand_block",
             deadline,
             folder=os.path.abspath(folder),
+            environment=dict(os.environ),
             statements=list(statements),
             queue=queue,
             wanted=list(wanted),

@@ -52,6 +52,7 @@ def submit_block(
         submission_id,
         deadline,
         folder=folder,
+        environment=dict(os.environ),
         description=_marked(text, submission_id),
     )
 
