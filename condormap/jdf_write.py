@@ -61,9 +61,6 @@ _DEFAULTS = {
     "jobprio": "0",
     "leavejobinqueue": "false",
     "out": _NULL,
-    "periodichold": "false",
-    "periodicrelease": "false",
-    "periodicremove": "false",
     "rank": "0.0",
     "streamerr": "false",
     "streamin": "false",
@@ -195,7 +192,7 @@ def _file(value: str) -> str | None:
 def _arguments(value: str) -> str | None:
     """Write the attribute Args, which has the older of the two syntaxes."""
     text = _text(value)
-    return None if text is None or '"' in text or "'" in text else text
+    return None if text is None else text.replace('"', '\\"')
 
 
 def _quoted(value: str) -> str | None:

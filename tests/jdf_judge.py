@@ -71,6 +71,13 @@ class Judge:
             command, cwd=self.folder, env=self._environment, text=True, capture_output=True, timeout=60
         )
 
+    def wait_until_gone(self, cluster: int) -> None:
+        """Wait until all jobs of a cluster have left the queue."""
+        deadline = time.monotonic() + 60
+        while self.condor.query(f"ClusterId == {cluster}", ["ProcId"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
     def _ads(self, cluster: int) -> list[Ad]:
         deadline = time.monotonic() + 30
         ads = self.condor.query_text(f"ClusterId == {cluster}")

@@ -1,0 +1,149 @@
+"""A description that was written from ads is one that condor_submit makes the same ads from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from jdf_generator import generate, prepare
+from jdf_judge import Judge, Refused, differences
+
+from condormap import condormap
+from condormap.errors import InvalidInputError
+from condormap.jdf import parse_jdf
+from condormap.jdf_check import check
+from condormap.jdf_write import jdf_of_ads
+from condormap.pool.personal import PersonalPool
+
+JDFS = Path(__file__).parents[1] / "jdfs"
+SLEEP = "executable = /bin/sleep\ntransfer_executable = false\n"
+SUBMIT_FILE = "JobSubmitFile"  # the file's name
+
+
+@pytest.fixture
+def judge(pool: PersonalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    monkeypatch.chdir(tmp_path)
+    return Judge(pool, tmp_path)
+
+
+def written(text: str, judge: Judge) -> tuple[str, list[str]]:
+    """Return the description written of these jobs, and what condor_submit makes differently of it."""
+    Path("first.job").write_text(text)
+    ads = judge.theirs("first.job")
+    Path("second.job").write_text(jdf_of_ads(ads))
+    return Path("second.job").read_text(), differences(judge.theirs("second.job"), ads, SUBMIT_FILE)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in JDFS.glob("*.job") if path.name != "factory.job")
+)
+def test_every_file_of_the_collection(name: str, judge: Judge) -> None:
+    shutil.copytree(JDFS, judge.folder / "jdfs")
+    ads = judge.theirs(f"jdfs/{name}")
+    Path("again.job").write_text(jdf_of_ads(ads))
+    assert differences(judge.theirs("again.job"), ads, SUBMIT_FILE) == []
+
+
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_jobs_at_random(seed: int, judge: Judge) -> None:
+    prepare(judge.folder)
+    text = generate(seed, judge.folder).blocks[-1]
+    Path("first.job").write_text(text)
+    try:
+        ads = judge.theirs("first.job")
+    except Refused:
+        return
+    again = jdf_of_ads(ads)
+    Path("second.job").write_text(again)
+    assert differences(judge.theirs("second.job"), ads, SUBMIT_FILE) == [], f"{text}\n--- written\n{again}"
+
+
+def test_it_reads_as_people_write_it(judge: Judge) -> None:
+    text, different = written(
+        f'{SLEEP}arguments = $(Process)\noutput = $(x).out\nrequest_memory = 64\n+Mine = "a b"\n'
+        "queue x in (1 2)\n",
+        judge,
+    )
+    assert different == []
+    lines = [line for line in text.splitlines() if not line.startswith(("#", "MY.Requirements"))]
+    assert lines[:1] == ["universe = vanilla"]
+    assert {"executable = /bin/sleep", "request_memory = 64", 'MY.Mine = "a b"'} <= set(lines)
+    assert lines[-6:] == [
+        "arguments = $(job_arguments)",
+        "output = $(job_output)",
+        "queue job_arguments, job_output from (",
+        "0, 1.out",
+        "1, 2.out",
+        ")",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "arguments = \"'a ''b''' \"\"quoted\"\" $(DOLLAR)(HOME) $(DOLLAR)ENV(X)\"",
+        "arguments = a\\'b 'c",
+        'arguments = old\\"style',
+        "arguments = $$(Memory) $$([TARGET.Cpus + 1])",
+        'environment = "A=\'x y\' B=""1"" C=$$(Name)"',
+        '+Backslash = "C:\\dir\\"',
+        '+Quotes = "say \\"hi\\" $(DOLLAR)(x)"',
+        "+Expression = ifThenElse(A =?= undefined, {1, 2}, [ b = 3 ])",
+        '+Row = "$(Process), # )"',
+        "+Odd = $(Process) == 1",
+        '+Text = "$(Process) a, b"\n+Other = "c d $(Process)"',
+        "request_memory = ifThenElse(isUndefined(X), 10, 20)",
+        "input = first.job\nstream_output = true\noutput = x",
+        "priority = $(Process)",
+        'description = "a, b"\nkeep_claim_idle = 20\nnice_user = true',
+        "universe = parallel\nmachine_count = 2",
+        "universe = local",
+        "universe = docker\ndocker_image = image",
+        "max_retries = 3\nretry_until = ExitCode == 4",
+        "notification = always\nnotify_user = a@b.c",
+    ],
+)
+def test_values_that_are_easily_broken(command: str, judge: Judge) -> None:
+    text, different = written(f"{SLEEP}{command}\nqueue 3\n", judge)
+    assert different == [], text
+
+
+def test_what_has_become_of_a_job_is_left_out(judge: Judge) -> None:
+    """A job that has run is described as it was submitted."""
+    (block,) = check(parse_jdf(f"{SLEEP}arguments = 0\nlog = a.log\nmax_retries = 2\nqueue\n"), judge.condor)
+    submitted = judge.condor.submit_block(block.text, folder=judge.folder, submission_id="has-run")
+    judge.wait_until_gone(submitted.cluster)
+    ads = judge.condor.query_text(f"ClusterId == {submitted.cluster}")
+    assert ads[0]["JobStatus"] == "4"
+    Path("again.job").write_text(jdf_of_ads(ads))
+    fresh = judge.ours(check(parse_jdf(block.text, hold=True), judge.condor)[0])
+    assert differences(judge.theirs("again.job"), fresh, SUBMIT_FILE) == []
+
+
+def test_a_factory_says_how_many_jobs_have_no_ad_yet(judge: Judge) -> None:
+    text = f"{SLEEP}requirements = false\nmax_idle = 2\nmax_materialize = 4\nqueue 10\n"
+    (block,) = check(parse_jdf(text, hold=True), judge.condor)
+    again = jdf_of_ads(judge.ours(block))
+    assert "# 8 jobs are missing" in again
+    assert "max_idle = 2\nmax_materialize = 4\n" in again
+
+
+def test_the_file_in_a_maps_folder_is_one_for_condor_submit(judge: Judge, pool: PersonalPool) -> None:
+    m = condormap(abs, range(-5, 0), pool=pool, chunksize=2)
+    assert list(m) == [5, 4, 3, 2, 1]
+    folder = m.path / "submissions" / "0"
+    cluster = json.loads((folder / "cluster.json").read_text())["cluster"]
+    judge.wait_until_gone(cluster)
+    ours = judge.condor.query_text(f"ClusterId == {cluster}")
+    theirs = judge.theirs(folder / "submit.sub")
+    # As descriptions, for the map's jobs have run.
+    descriptions = [jdf_of_ads(ads).replace(f" {ads[0]['ClusterId']}", " CLUSTER") for ads in (ours, theirs)]
+    assert len(theirs) == 3
+    assert descriptions[0] == descriptions[1]
+
+
+def test_no_ads_no_description() -> None:
+    with pytest.raises(InvalidInputError, match="no job to write"):
+        jdf_of_ads([])
