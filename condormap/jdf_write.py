@@ -138,9 +138,9 @@ def _commands(ads: Sequence[Mapping[str, str]], names: Mapping[str, str]) -> Ite
 
 def _universe(ad: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     universe = ad.get("jobuniverse", "5")
-    if ad.get("wantcontainer") == "true":
+    if universe == "5" and ad.get("wantcontainer") == "true":
         yield "universe", "container"
-    elif ad.get("wantdocker") == "true":
+    elif universe == "5" and ad.get("wantdocker") == "true":
         yield "universe", "docker"
     else:
         yield "universe", _UNIVERSES.get(universe, universe)
