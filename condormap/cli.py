@@ -44,3 +44,7 @@ def doctor(pool: str | None, schedd: str | None, timeout: float) -> None:
 
 
 main.add_command(pool_group)
+
+
+if __name__ == "__main__":
+    main()
