@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from .condor import Condor, Event
-from .errors import NoSuchJobError
+from .errors import NoSuchJobError, RefusedError
 from .job_log import LogFollower, follow
 from .job_record import ATTRIBUTES, JobRecord
 from .status import JobStatus
 
 _CLUSTER_REMOVE, _FACTORY_PAUSED, _FACTORY_RESUMED = 36, 37, 38
+_LIVE = [
+    *("ClusterId", "ProcId"),
+    *("JobMaterializeNextProcId", "JobMaterializeLimit", "JobMaterializePaused", "JobMaterializePauseReason"),
+    *ATTRIBUTES,
+]
+_PROJECTION = [*_LIVE, "TotalSubmitProcs", "UserLog", "Iwd"]
+_PAUSED, _FACTORY_RESUMED = 36, 37, 38
 _PROJECTION = [
     *("ClusterId", "ProcId", "TotalSubmitProcs", "UserLog", "Iwd"),
     *("JobMaterializeNextProcId", "JobMaterializeLimit", "JobMaterializePaused", "JobMaterializePauseReason"),
@@ -163,9 +170,8 @@ def refresh(parts: Iterable[Part], deadline: float | None = None) -> None:
     for condor, group in by_schedd(part for part in parts if part.unfinished()):
         for log in {part.state.log for part in group if part.state.log is not None}:
             log.read()  # before the queue is asked, so that an old event does not hide what it says
-        ads = condor.query(
-            constraint(group), _PROJECTION, all_users=True, cluster_ads=True, deadline=deadline
-        )
+        wanted = _PROJECTION if any(part.state.log is None for part in group) else _LIVE
+        ads = condor.query(constraint(group), wanted, all_users=True, cluster_ads=True, deadline=deadline)
         states: dict[int, set[ClusterState]] = {}
         for part in group:
             states.setdefault(part.state.cluster, set()).add(part.state)
@@ -191,13 +197,28 @@ def _find(part: Part, present: Set[int], deadline: float | None) -> None:
     if not (gone := missing()):
         return
     which = constraint([Part(state, None if part.chosen is None else tuple(gone))], cluster_ads=False)
-    for ad in state.condor.history(which, _PROJECTION, limit=len(part.procs), deadline=deadline):
+    for ad in past(state.condor, which, _PROJECTION, limit=len(part.procs), deadline=deadline):
         state.take_ad(ad)
     for proc in missing():
         if proc in state.unmade:
             state.record(proc).never_made()
         else:
             state.record(proc).not_found()
+
+
+def past(
+    condor: Condor,
+    which: str,
+    projection: Sequence[str] = (),
+    *,
+    limit: int = -1,
+    deadline: float | None = None,
+) -> list[dict[str, Any]]:
+    """Return jobs of the history; none where the schedd keeps none."""
+    try:
+        return condor.history(which, projection, limit=limit, deadline=deadline)
+    except RefusedError:
+        return []
 
 
 def constraint(parts: Sequence[Part], *, cluster_ads: bool = True) -> str:
@@ -241,7 +262,7 @@ def find_cluster(condor: Condor, cluster: int, proc: int | None = None) -> Clust
     n_wanted = state.n_procs - len(state.unmade) if proc is None else 1
     if len(jobs) < n_wanted or not ads:
         which = f"ClusterId == {cluster}" if proc is None else f"ClusterId == {cluster} && ProcId == {proc}"
-        for ad in condor.history(which, _PROJECTION, limit=max(1, n_wanted - len(jobs)) if ads else -1):
+        for ad in past(condor, which, _PROJECTION, limit=max(1, n_wanted - len(jobs)) if ads else -1):
             state.take_ad(ad)
             jobs.append(ad)
     found = {ad["ProcId"] for ad in jobs}

@@ -8,7 +8,6 @@ from typing import Any
 
 from .cluster_state import ClusterState
 from .condor import Condor, Match
-from .errors import CondorError
 from .job_record import JobRecord
 from .status import JobStatus, hold_advice
 
@@ -103,12 +102,10 @@ def _values(clause: dict[str, Any]) -> str:
 
 def _limits(condor: Condor) -> Iterator[str]:
     """Say whether the schedd runs as many jobs as it may."""
-    try:
-        ad = condor.schedd_ad()
-    except CondorError:  # the collector's affair; the rest is said
-        return
-    running, most = ad.get("TotalRunningJobs"), ad.get("MaxJobsRunning")
-    if isinstance(running, int) and isinstance(most, int) and running >= most:
+    most = condor.schedd_ad().get("MaxJobsRunning")
+    # Counted, for the ad's own figure is as old as the schedd's last look.
+    running = len(condor.query("JobStatus == 2", ["ProcId"], all_users=True, limit=most)) if most else 0
+    if most and running >= most:
         yield f"The schedd runs {running} jobs, and it may run {most} at once (MAX_JOBS_RUNNING)."
     else:
         yield "So it should start at one of the next negotiation cycles, in the order of the users' priorities."

@@ -41,7 +41,7 @@ _NEEDS = {
     Action.SUSPEND: (JobStatus.RUNNING, "it does not run"),
     Action.CONTINUE: (JobStatus.SUSPENDED, "it is not suspended"),
 }
-_RUNS = (JobStatus.RUNNING, JobStatus.TRANSFERRING_OUTPUT, JobStatus.SUSPENDED)
+_RUNS = (JobStatus.RUNNING, JobStatus.TRANSFERRING_OUTPUT)
 
 
 def act(parts: Sequence[Part], action: Action, reason: str, key: Key) -> ActionResult:
@@ -198,13 +198,10 @@ def _check_any_left(parts: Sequence[Part], what: str) -> None:
     if not pairs:
         raise InvalidInputError(f"{what}: no job was chosen")
     part, proc = pairs[0]
-    name = f"job {part.state.cluster}.{proc} is" if len(pairs) == 1 else f"none of the {len(pairs)} jobs is"
+    one = len(pairs) == 1
+    name = f"job {part.state.cluster}.{proc} is not" if one else f"none of the {len(pairs)} jobs is"
     record = part.state.record(proc)
-    how = (
-        record.in_words()
-        if len(pairs) == 1
-        else f"of the first, {part.state.cluster}.{proc}: {record.in_words()}"
-    )
+    how = record.in_words() if one else f"the first, {part.state.cluster}.{proc}: {record.in_words()}"
     raise NoSuchJobError(f"{what}: {name} in the queue any more; {how}. To run it again, submit it again")
 
 

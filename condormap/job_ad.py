@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .cluster_state import ClusterState
+from .cluster_state import ClusterState, past
 from .errors import NoSuchJobError
 
 
@@ -81,7 +81,7 @@ class AdReader:
             own = f"ClusterId == {cluster} && ProcId is undefined"
             ads = [{**ad, "ProcId": proc} for ad in condor.query(own, all_users=True, cluster_ads=True)]
         if not ads:
-            ads = condor.history(which, limit=1)
+            ads = past(condor, which, limit=1)
             self._final = bool(ads) or self._state.record(proc).ended
         self._read_at = time.monotonic()
         if ads:

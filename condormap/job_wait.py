@@ -28,7 +28,7 @@ _FIRST_QUERY, _LONGEST_QUERY = 0.25, 30.0  # seconds between two questions about
 _FIRST_CHECK, _LONGEST_CHECK = 15.0, 300.0  # seconds of silence in the logs, before the schedd is asked too
 _PATIENCE = 60.0  # seconds for which a schedd may not answer, before the wait gives up
 _SHORTEST_DEADLINE = 1.0  # seconds that a question may take, however little time is left
-_RAN = {JobStatus.RUNNING, JobStatus.TRANSFERRING_OUTPUT, JobStatus.SUSPENDED, JobStatus.COMPLETED}
+_HAS_RUN = (JobStatus.TRANSFERRING_OUTPUT, JobStatus.COMPLETED)
 
 
 def wait(parts: Sequence[Part], timeout: float | None, for_: WaitFor, *, holds_ok: bool) -> bool:
@@ -72,7 +72,7 @@ def _condition(for_: WaitFor) -> Callable[[JobRecord], bool]:
             f'for_ is "all", "any", a JobStatus or several of them, not {for_!r}'
         ) from None
     if JobStatus.RUNNING in wanted:  # a short job may have ended before anybody looked
-        return lambda record: record.status in wanted or (record.ran and record.status in _RAN)
+        return lambda record: record.status in wanted or (record.ran and record.status in _HAS_RUN)
     return lambda record: record.status in wanted
 
 

@@ -64,7 +64,7 @@ def _clauses(text: str) -> Iterator[str]:
     """Give the parts of an expression that all have to be true."""
     text = text.strip()
     top = _top_level(text)
-    if set(top.strip()) <= set("()") and top.startswith("(") and top.count("(") == 1:
+    if set(top) <= set("() ") and top.startswith("(") and top.count("(") == 1:
         yield from _clauses(text[1:-1])
         return
     ends = [match.start() for match in re.finditer("&&", top)]
@@ -88,7 +88,7 @@ def _top_level(text: str) -> str:
 
 def _ours(job: Any, clause: Any) -> dict[str, str]:
     """Return the values of the job's own attributes in a clause."""
-    return {name: str(job.get(name)) for name in sorted(set(job.internalRefs(clause)))}
+    return {name: str(job.get(name)) for name in sorted(set(job.internalRefs(clause))) if name}
 
 
 def _theirs(slots: Sequence[Any], job: Any, clause: Any) -> dict[str, list[str]]:

@@ -183,7 +183,11 @@ class Bindings:
 
     def _edit(self, at: Mapping[str, Any], attributes: dict[str, str], constraint: str) -> int:
         # As parsed and written again by us: the schedd takes a value that is no expression without a word.
-        values = {name: _expression(text, f"the value of {name}") for name, text in attributes.items()}
+        # It reads values as an ad of old, in whose strings a backslash is just that.
+        values = {
+            name: str(_expression(text, f"the value of {name}")).replace("\\\\", "\\")
+            for name, text in attributes.items()
+        }
         # Without an Owner clause, a queue super user would edit everyone's jobs.
         owner = self._session(at).get("MyRemoteUserName", "").partition("@")[0]
         mine = f"({_expression(constraint, 'the constraint')}) && Owner == {classad2.quote(owner)}"
