@@ -24,12 +24,6 @@ _LIVE = [
     *ATTRIBUTES,
 ]
 _PROJECTION = [*_LIVE, "TotalSubmitProcs", "UserLog", "Iwd"]
-_PAUSED, _FACTORY_RESUMED = 36, 37, 38
-_PROJECTION = [
-    *("ClusterId", "ProcId", "TotalSubmitProcs", "UserLog", "Iwd"),
-    *("JobMaterializeNextProcId", "JobMaterializeLimit", "JobMaterializePaused", "JobMaterializePauseReason"),
-    *ATTRIBUTES,
-]
 _PAUSED = (1, -1)  # JobMaterializePaused: by a hold, by an error; others mean that nothing is left to make
 # An evaluator that recurses does so for every "||": longer lists of alternatives are tested by member().
 _ALTERNATIVES = 20
