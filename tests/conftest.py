@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,11 @@ import pytest
 import condormap
 from condormap.paths import daemons_folder
 from condormap.pool.personal import PersonalPool
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work in the tests and in what they start: a shell that runs them in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
