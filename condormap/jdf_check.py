@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .condor import LATER, Condor, Expansion
-from .errors import InvalidInputError
+from .errors import DeadlineError, InvalidInputError
 from .jdf import Block
 
 # config.cpp, is_special_config_macro: names in capitals, and $F with letters for parts of a file's name.
@@ -50,7 +50,11 @@ _NO_EXECUTABLE = frozenset({"docker", "container", "vm", "grid", "9", "13"})
 
 
 def check(
-    blocks: Iterable[Block], condor: Condor, *, folder: str | os.PathLike[str] | None = None
+    blocks: Iterable[Block],
+    condor: Condor,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    deadline: float | None = None,
 ) -> list[Block]:
     """Return the blocks that HTCondor comes to, with the number of jobs that each makes.
 
@@ -63,6 +67,8 @@ def check(
         when it submits: lists of items, ``include``.
     folder : path-like, optional
         What relative paths are relative to, the current folder if left out, as for condor_submit.
+    deadline : float, optional
+        Seconds for each block, of which only scripts take more than some milliseconds; 60 if left out.
 
     Raises
     ------
@@ -79,7 +85,7 @@ def check(
     checked = []
     told: set[int] = set()
     for block in blocks:
-        expansion = _expand(block, condor, run_folder)
+        expansion = _expand(block, condor, run_folder, deadline)
         if not expansion.reached:
             continue
         _check_macros(block, expansion, told)
@@ -97,12 +103,19 @@ def check(
     return checked
 
 
-def _expand(block: Block, condor: Condor, folder: Path) -> Expansion:
+def _expand(block: Block, condor: Condor, folder: Path, deadline: float | None) -> Expansion:
     statements = [(line.text, line.depth) for line in block.commands]
     try:
-        expansion = condor.expand_block(statements, block.queue, folder=folder, wanted=_WANTED)
+        expansion = condor.expand_block(
+            statements, block.queue, folder=folder, wanted=_WANTED, deadline=deadline
+        )
     except InvalidInputError as error:
         raise block.error(f"the queue statement: {str(error).removeprefix('expand: ')}") from error
+    except DeadlineError as error:
+        raise block.error(
+            "HTCondor did not come to the end of it in time: a script that gives items or is included takes too"
+            " long, or waits for input, which it does not get"
+        ) from error
     if expansion.mistake is not None:
         line = block.commands[expansion.mistake]
         raise block.error(_diagnosis(line.text, folder), line.number or None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from pathlib import Path
 
+import psutil
 import pytest
 
 from condormap.condor import Condor, connect
@@ -161,6 +163,28 @@ def test_the_jobs_are_counted(queue: str, n_jobs: int, condor: Condor) -> None:
     )
     condor.act("remove", jobs=[str(submitted.cluster)])
     assert submitted.n_procs == n_jobs
+
+
+def test_a_script_that_never_ends_is_ended(condor: Condor) -> None:
+    Path("script.sh").write_text("echo $$ > pid; exec sleep 600\n")
+    blocks = parse_jdf(f"{SLEEP}queue x from /bin/sh script.sh |\n", path="my.job")
+    with pytest.raises(JdfError, match=r"my\.job:2: .*a script that gives items"):
+        check(blocks, condor, deadline=1)
+    pid = int(Path("pid").read_text())
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the script runs on"
+
+
+def test_scripts_are_run_once_to_check_and_once_to_submit(condor: Condor) -> None:
+    Path("script.sh").write_text("echo run >> runs; echo 1; echo 2\n")
+    Path("include.sh").write_text("echo run >> includes; echo a = 1\n")
+    text = f"{SLEEP}include : /bin/sh include.sh |\nqueue x from /bin/sh script.sh |\n"
+    (block,) = check(parse_jdf(text, hold=True), condor)
+    assert (Path("runs").read_text(), Path("includes").read_text()) == ("run\n", "run\n")
+    submitted = condor.submit_block(block.text, folder=".", submission_id="scripts")
+    condor.act("remove", jobs=[str(submitted.cluster)])
+    assert (Path("runs").read_text(), Path("includes").read_text()) == ("run\nrun\n", "run\nrun\n")
 
 
 def test_files_are_seen_from_the_given_folder(condor: Condor, tmp_path: Path) -> None:

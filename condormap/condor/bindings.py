@@ -6,14 +6,13 @@ endings other than ``"ok"`` become errors in `translate`.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.machinery
 import os
 import re
 import socket
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import classad2
@@ -23,6 +22,7 @@ from htcondor2 import HTCondorException
 
 from condormap.condor import analysis, blocks
 from condormap.condor.eventlog import EventLogs
+from condormap.condor.place import inside
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class Bindings:
         def send(ad: Any, submit: Any) -> Any:
             return htcondor2.Schedd(ad).submit(submit, count, itemdata=iter(rows) if rows else None)
 
-        with _inside(folder):
+        with inside(folder):
             return self._submit_by(send, at, description)
 
     def _submit_block(
@@ -132,7 +132,7 @@ class Bindings:
         def send(ad: Any, submit: Any) -> Any:
             return blocks.submit(ad["MyAddress"], submit)
 
-        with _inside(folder, environment):
+        with inside(folder, environment):
             return self._submit_by(send, at, description)
 
     def _submit_by(
@@ -158,15 +158,8 @@ class Bindings:
         limit: int,
         later: str,
     ) -> dict[str, Any]:
-        commands = "".join(text for text, _ in statements)
-        depth = statements[-1][1] if statements else 0
-        with _inside(folder, environment):
-            good = blocks.readable(statements)
-            if good < len(statements):
-                return {"mistake": good}
-            if depth and not blocks.reached(commands, depth):
-                return {"reached": False}
-            return blocks.expand(commands + queue, wanted, limit, later)
+        with inside(folder, environment):
+            return blocks.expand(statements, queue, wanted, limit, later)
 
     def _act(self, at: Mapping[str, Any], action: str, jobs: list[str] | str, reason: str) -> dict[str, int]:
         if isinstance(jobs, str):
@@ -315,25 +308,6 @@ def _find(schedd: str | None, collector: str | None) -> Any:
         if len(choice) == 1:
             return choice[0]
     raise _Refusal("which", ", ".join(sorted(ad.get("Name", "?") for ad in ads)))
-
-
-@contextlib.contextmanager
-def _inside(folder: str, environment: dict[str, str] | None = None) -> Iterator[None]:
-    os.chdir(folder)  # relative paths of a description are the caller's
-    ours = dict(os.environ)
-    try:
-        if environment is not None:  # and so are $ENV() and getenv
-            _set_environment(environment)
-        yield
-    finally:
-        _set_environment(ours)
-        os.chdir("/")  # or the caller's folder could not be unmounted
-
-
-def _set_environment(environment: Mapping[str, str]) -> None:
-    for name in os.environ.keys() - environment.keys():
-        del os.environ[name]
-    os.environ.update(environment)
 
 
 def _certain(submit: Callable[[], T]) -> T:

@@ -25,34 +25,41 @@ _VARIABLES = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*([\s,]+[A-Za-z_][A-Za-z0-9_.]*)
 _SLICE = re.compile(r"\[(-?\d*)(?::(-?\d*))?(?::(-?\d*))?\]")
 
 
-def readable(statements: Sequence[tuple[str, int]]) -> int:
-    """Return how many statements HTCondor can read: all, or the number of those before the first mistake.
+def expand(
+    statements: Sequence[tuple[str, int]], queue: str, wanted: Sequence[str], limit: int, later: str
+) -> dict[str, Any]:
+    """Return what a queue statement and the commands above it come to; see `Condor.expand_block`.
 
-    Parameters
-    ----------
-    statements : sequence of (str, int)
-        Their text, and how many ``if`` are open behind it.
+    ValueError where the queue statement is wrong.
     """
+    commands = "".join(text for text, _ in statements)
+    depth = statements[-1][1] if statements else 0
+    if depth and _reached(commands, depth) is False:
+        return {"reached": False}
+    submit = _read(commands + queue)
+    if submit is None and (good := _readable(statements)) < len(statements):
+        return {"mistake": good}
+    return _expansion(submit or htcondor2.Submit(commands + queue), wanted, limit, later)
+
+
+def _reached(commands: str, depth: int) -> bool | None:
+    """Tell whether HTCondor comes to what stands after these commands; None where it cannot read them."""
+    submit = _read(f"{commands}{_PROBE} = 1\n" + "endif\n" * depth)
+    return None if submit is None else _PROBE in list(submit)
+
+
+def _readable(statements: Sequence[tuple[str, int]]) -> int:
+    """Return how many statements HTCondor can read: all, or the number of those before the first mistake."""
 
     def fails(count: int) -> bool:
         text = "".join(text for text, _ in statements[:count])
         return _read(text + "endif\n" * statements[count - 1][1]) is None
 
-    if not statements or not fails(len(statements)):
-        return len(statements)
     # A mistake stays one, whatever follows.
     return bisect.bisect_left(range(1, len(statements) + 1), True, key=fails)
 
 
-def reached(commands: str, depth: int) -> bool:
-    """Tell whether HTCondor comes to what stands after these commands, in `depth` open ``if``."""
-    submit = _read(f"{commands}{_PROBE} = 1\n" + "endif\n" * depth)
-    return submit is not None and _PROBE in list(submit)
-
-
-def expand(text: str, wanted: Sequence[str], limit: int, later: str) -> dict[str, Any]:
-    """Return what a block comes to; see `Condor.expand_block`. ValueError where its queue statement is wrong."""
-    submit = htcondor2.Submit(text)
+def _expansion(submit: Any, wanted: Sequence[str], limit: int, later: str) -> dict[str, Any]:
     commands = dict(submit)
     variables, rows = _items(submit)
     arguments = _expanded(submit, submit.getQArgs())

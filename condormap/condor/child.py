@@ -51,7 +51,7 @@ def _refuse(reason: str) -> Any:
 
 def _die_with_parent() -> None:
     os.set_blocking(2, False)  # a full pipe must not block a call: what does not fit is lost
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETOWN, -os.getpgrp())  # the group: a script of a job description ends too
     fcntl.fcntl(0, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
     if select.select([0], [], [], 0)[0]:  # the parent was gone before the kernel was told

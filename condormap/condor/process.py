@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -171,8 +172,10 @@ class _Running:
         return self.tail.strip()
 
     def close(self) -> None:
-        """Kill the child, reap it, close this process's ends."""
-        self.popen.kill()
+        """Kill the child and what it runs, reap it, close this process's ends."""
+        if self.popen.returncode is None:  # not reaped, so its id, which is that of its group, is no other's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
         # One that is uninterruptible in the kernel dies as soon as it no longer is.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.popen.wait(_REAP)
