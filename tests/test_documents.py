@@ -18,8 +18,10 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 @pytest.mark.parametrize("document", WITH_EXAMPLES, ids=lambda path: path.name)
 def test_every_example_of_a_document_gives_what_is_printed(
-    document: Path, pool: PersonalPool, monkeypatch: pytest.MonkeyPatch
+    document: Path, pool: PersonalPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "jdfs").symlink_to(ROOT / "jdfs")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONDOR_CONFIG", str(pool.config_file))
     failed, attempted = doctest.testfile(str(document), module_relative=False, optionflags=FLAGS)
     assert attempted
