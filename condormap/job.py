@@ -238,7 +238,7 @@ class Job(Steered):
         StorageError
             It has no log that can be read here.
         """
-        return job_text(log_path(self.ad), self._cluster.cluster, self._proc)
+        return job_text(self._log_path(), self._cluster.cluster, self._proc)
 
     def events(self, *, follow: bool = False, timeout: float | None = None) -> Iterator[JobEvent]:
         """Return its history by its event log.
@@ -257,7 +257,7 @@ class Job(Steered):
         """
         more = Following(self._now, timeout) if follow else lambda: False
         return job_events(
-            self._cluster.condor, log_path(self.ad), self._cluster.cluster, self._proc, more=more
+            self._cluster.condor, self._log_path(), self._cluster.cluster, self._proc, more=more
         )
 
     # -- inside ----------------------------------------------------------------------------------------------
@@ -302,6 +302,12 @@ class Job(Steered):
         result = super()._act(action, reason)
         self._reader.expire()
         return result
+
+    def _log_path(self) -> Path:
+        log = self._cluster.log
+        if log is not None and self._cluster.record(self._proc).in_log:
+            return log.path
+        return log_path(self.ad)
 
     def _now(self) -> JobRecord:
         """Return what is known about the job, now."""
