@@ -46,7 +46,7 @@ _OF_HTCONDOR = frozenset(
     """.lower().split()
 )
 _OF_HTCONDOR_ALIKE = re.compile(
-    r".*_raw|(recent|activation|block|jobcurrent|machineattr|jobduration).+|recentstats.+|.+provisioned"
+    r".*_raw|(lastmatch|lastrejmatch|recent|activation|block|jobcurrent|machineattr|jobduration).+|recentstats.+|.+provisioned"
     r"|(cpus|disk|gpus|memory)usage|transfer(in|out)(queued|started|finished)|publicclaimid.*|vacate.+",
     re.IGNORECASE,
 )
