@@ -117,12 +117,13 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
         "output": f"{stdio}/$(shard)/$(chunk).out",
         "error": f"{stdio}/$(shard)/$(chunk).err",
         "batch_name": record.tag,
-        "max_idle": str(max(_LEAST_IDLE, _IDLE_PER_SLOT * slots)),
         "submit_event_user_notes": f"condormap {submission.id} $(chunk)",
         "MY.CondormapMap": f'"{record.id}"',
         "MY.CondormapChunk": "$(chunk)",
     }
     commands |= submission.options.commands()
+    if "hold" not in {name.lower() for name in submission.options.submit}:  # a factory would not heed it
+        commands["max_idle"] = str(max(_LEAST_IDLE, _IDLE_PER_SLOT * slots))
     text = "".join(f"{name} = {value}\n" for name, value in commands.items())
     # For people: condor_submit takes the file as it is.
     table = "".join(f"{row['chunk']}, {row['shard']}\n" for row in rows(len(submission.chunks)))

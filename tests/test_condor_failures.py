@@ -243,9 +243,9 @@ def test_a_pool_whose_folder_is_gone_is_unreachable(tmp_path, client):
         client(PoolAddress(tmp_path / "condor_config")).query("true")
 
 
-def test_without_any_configuration_the_schedd_is_not_found(tmp_path, client):
+def test_where_no_schedd_runs_it_is_unreachable(tmp_path, client):
     (tmp_path / "condor_config").write_text("")
-    with pytest.raises(errors.UnknownScheddError):
+    with pytest.raises(errors.UnreachableError, match="Unable to locate local daemon"):
         client(PoolAddress(tmp_path / "condor_config")).query("true")
 
 

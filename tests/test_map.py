@@ -278,7 +278,7 @@ def test_many_chunks_are_one_cluster_that_makes_its_jobs_late(pool: PersonalPool
     ads = condor.query(f'CondormapMap == "{m._record.id}"', cluster_ads=True)
     (cluster,) = [ad for ad in ads if "ProcId" not in ad]
     assert cluster["TotalSubmitProcs"] == 30
-    assert cluster["JobMaterializeMaxIdle"] == 6
+    assert cluster["JobMaterializeMaxIdle"] == 10
     assert len(ads) - 1 < 30
     assert {ad["ClusterId"] for ad in ads} == {cluster["ClusterId"]}
     assert m.status[ItemState.RESULT] == 0

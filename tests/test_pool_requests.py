@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from condormap import condormap
 from condormap.pool.personal import PersonalPool
 
 JOB = """#!/bin/sh
@@ -113,3 +114,22 @@ def test_spare_slots_are_enough_and_not_too_many(pool: PersonalPool, tmp_path: P
         folder=tmp_path, daemons=pool.daemons, user="ada", cpus=cpus, memory=1000, disk=1000
     )
     assert 16 <= settings.slots <= 64
+
+
+def test_a_map_that_nothing_matches_does_not_keep_others_from_running(pool: PersonalPool) -> None:
+    stuck = [
+        condormap(abs, range(3), pool=pool, requirements=requirements)
+        for requirements in ("Cpus > 1000", "Memory < 0")
+    ]
+    try:
+        assert condormap(abs, [-1, -2], pool=pool).results(timeout=30) == [1, 2]
+    finally:
+        for m in stuck:
+            m.remove()
+
+
+def test_a_job_for_the_whole_pool_runs_when_a_smaller_one_before_it_has_ended(pool: PersonalPool) -> None:
+    small = condormap(time.sleep, [1], pool=pool)
+    whole = condormap(abs, [-1], pool=pool, cpus=2)
+    assert whole.results(timeout=30) == [1]
+    assert small.results(timeout=30) == [None]

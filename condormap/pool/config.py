@@ -179,6 +179,9 @@ def _slots(settings: PoolSettings) -> dict[str, object]:
         "START": f"(DynamicSlot isnt True) || ({honest})",
         "NEGOTIATOR_PRE_JOB_RANK": f"(SlotID + {stride} * TARGET.ClusterId) % {slots}",
         "MAX_JOBS_RUNNING": cpus,
+        # With MAX_JOBS_RUNNING the schedd offers only so many jobs at once; one offer at a time, and one that
+        # nothing matches does not keep all others from their turn.
+        "NEGOTIATOR_RESOURCE_REQUEST_LIST_SIZE": 1,
         # Else the schedd claims what a job leaves of its slot for the next job, is refused where the pool is full,
         # and then (25.14) may not look at that job again for 20 minutes.
         "CLAIM_PARTITIONABLE_LEFTOVERS": False,

@@ -39,7 +39,9 @@ class Progress:
             return
         if self._bar is None:
             library = importlib.import_module("tqdm.auto" if in_notebook() else "tqdm")
-            self._bar = library.tqdm(total=self._total, desc=self._description, unit="item", dynamic_ncols=True)
+            self._bar = library.tqdm(
+                total=self._total, desc=self._description, unit="item", dynamic_ncols=True
+            )
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
         self._bar.refresh()
