@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
 from .address import PoolAddress
-from .cluster_state import ClusterState, Part, find_cluster, refresh
+from .cluster_state import Part, find_cluster, refresh
 from .condor import connect
 from .errors import InvalidInputError, UnsubmittedJobError
 from .jdf import Block, parse_jdf, read_jdf
+from .jdf_write import jdf_of_part
 from .job import Job, parse_id
 from .job_steering import Steered
 from .plain_submit import Commands, blocks_of, is_local, submit_blocks
@@ -53,13 +54,15 @@ class JobCluster(Steered):
     def _describe(
         self, blocks: Sequence[Block], pool: PersonalPool | PoolAddress | str | None, schedd: str | None
     ) -> None:
-        if len(blocks) != 1:
+        if (
+            sum(block.depth == 0 for block in blocks) > 1
+        ):  # of those inside an `if`, HTCondor knows which count
             lines = ", ".join(str(block.line) for block in blocks)
             raise InvalidInputError(
                 f"{blocks[0].path or 'the text'} has {len(blocks)} queue statements (lines {lines}), and each"
                 " makes a cluster of its own: use JobGroup.from_jdf() (JobGroup.from_text() for text)"
             )
-        self._block: Block | None = blocks[0]
+        self._blocks: tuple[Block, ...] | None = tuple(blocks)
         self._pool = pool
         self._schedd = schedd
         self._part: Part | None = None
@@ -68,7 +71,7 @@ class JobCluster(Steered):
     def _of(cls, part: Part) -> Self:
         """Return the cluster of a part."""
         cluster = cls.__new__(cls)
-        cluster._block, cluster._part = None, part
+        cluster._blocks, cluster._part = None, part
         return cluster
 
     @classmethod
@@ -162,14 +165,16 @@ class JobCluster(Steered):
         SubmitRefusedError
             HTCondor did not accept it.
         """
-        if self._part is not None or self._block is None:
+        if self._part is not None or self._blocks is None:
             raise InvalidInputError(
                 f"cluster {self.id} is submitted already; for another, make another JobCluster"
             )
         address = choose_pool(self._pool, self._schedd)
-        states = submit_blocks(connect(address), [self._block], Path.cwd(), local=is_local(address))
-        self._part = Part(_only(states))
-        return self._part.state.cluster
+        (state,) = submit_blocks(
+            connect(address), self._blocks, Path.cwd(), local=is_local(address), only_one=True
+        )
+        self._part = Part(state)
+        return state.cluster
 
     # -- what it is ------------------------------------------------------------------------------------------
 
@@ -228,12 +233,21 @@ class JobCluster(Steered):
             chosen = [proc for proc in chosen if where(Job._of(part.state, proc))]
         return self._of(Part(part.state, tuple(chosen)))
 
+    def to_jdf(self) -> str:
+        """Return the jobs as a job description file that condor_submit makes the same jobs of, in one cluster.
+
+        Of a factory, jobs that have not been made yet are missing; a comment in the text tells how many.
+        """
+        if self._part is None:
+            return "".join(block.text for block in self._blocks or ())
+        return jdf_of_part(self._part)
+
     # -- inside ----------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         if self._part is None:
-            assert self._block is not None
-            return f"<JobCluster, not submitted: {' '.join(self._block.text.split())[:60]}>"
+            text = "".join(block.text for block in self._blocks or ())
+            return f"<JobCluster, not submitted: {' '.join(text.split())[:60]}>"
         return f"<JobCluster {self.id}: {len(self)} jobs, {in_words(self.counts) or 'none'}>"
 
     def _repr_html_(self) -> str:
@@ -254,11 +268,3 @@ class JobCluster(Steered):
 
     def _key(self, part: Part, proc: int) -> Hashable:
         return proc
-
-
-def _only(states: Sequence[ClusterState]) -> ClusterState:
-    if len(states) != 1:
-        raise InvalidInputError(
-            "the queue statement stands in an `if` that is not taken: nothing was submitted"
-        )
-    return states[0]

@@ -293,6 +293,12 @@ class CondorMap:
             table[key] for s in self._submissions for c in range(len(s.chunks)) if (key := (s.id, c)) in table
         ]
 
+    def to_jdf(self) -> str:
+        """Return the map's newest submission as a job description file for condor_submit."""
+        if not self._submissions:
+            raise InvalidInputError("an empty map has no jobs")
+        return (self._submissions[-1].folder / "submit.sub").read_text()
+
     def hold(self, reason: str = "") -> ActResult:
         """Put the map's jobs on hold; return HTCondor's totals. A map whose items all have an outcome has none."""
         self._state.poll()

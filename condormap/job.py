@@ -12,6 +12,7 @@ from .cluster_state import ClusterState, Part, find_cluster, refresh
 from .condor import Action, connect
 from .errors import InvalidInputError, UnsubmittedJobError
 from .explain import explain
+from .jdf_write import jdf_of_part
 from .job_actions import ActionResult
 from .job_ad import AdReader, JobAd
 from .job_log import JobEvent, job_events, job_text
@@ -259,6 +260,10 @@ class Job(Steered):
         return job_events(
             self._cluster.condor, self._log_path(), self._cluster.cluster, self._proc, more=more
         )
+
+    def to_jdf(self) -> str:
+        """Return the job as a job description file that condor_submit makes the same job of."""
+        return self._block.text if self._state is None else jdf_of_part(self._parts()[0])
 
     # -- inside ----------------------------------------------------------------------------------------------
 

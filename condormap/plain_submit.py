@@ -65,7 +65,7 @@ def _without_queue(block: Block) -> str:
 
 
 def submit_blocks(
-    condor: Condor, blocks: Sequence[Block], folder: Path, *, local: bool
+    condor: Condor, blocks: Sequence[Block], folder: Path, *, local: bool, only_one: bool = False
 ) -> list[ClusterState]:
     """Submit blocks, all or none: when one is refused, those before it are removed again.
 
@@ -79,8 +79,15 @@ def submit_blocks(
         What relative paths are relative to.
     local : bool
         The schedd is on this machine, so jobs without an event log get one of ours.
+    only_one : bool
+        Refuse blocks of which not exactly one is left when HTCondor has decided every ``if``.
     """
     checked = check(blocks, condor, folder=folder)
+    if only_one and len(checked) != 1:
+        raise InvalidInputError(
+            f"{len(checked)} queue statements stand in branches of an `if` that are taken, and a cluster has one: "
+            "nothing was submitted. JobGroup makes one cluster of each"
+        )
     name = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:12]}"
     # First, so that a log of the description's own takes its place.
     head = f"log = {_new_log(name)}\n" if local else ""

@@ -10,7 +10,8 @@ import pytest
 from jdf_generator import generate, prepare
 from jdf_judge import Judge, Refused, differences
 
-from condormap import condormap
+from condormap import Job, JobCluster, condormap
+from condormap.condor import connect
 from condormap.errors import InvalidInputError
 from condormap.jdf import parse_jdf
 from condormap.jdf_check import check
@@ -147,3 +148,47 @@ def test_the_file_in_a_maps_folder_is_one_for_condor_submit(judge: Judge, pool: 
 def test_no_ads_no_description() -> None:
     with pytest.raises(InvalidInputError, match="no job to write"):
         jdf_of_ads([])
+
+
+# -- to_jdf() --------------------------------------------------------------------------------------------------
+
+SUBMITTED_BY = ("JobSubmitFile", "JobSubmitMethod", "UserLog")  # us, with a log of ours where none is named
+
+
+def test_a_cluster_and_its_jobs_write_what_condor_submit_makes_again(
+    judge: Judge, pool: PersonalPool
+) -> None:
+    commands = {"executable": "/bin/sleep", "arguments": "$(Process)1", "hold": "true", "+Mine": '"a b"'}
+    c = JobCluster(commands, count=3, pool=pool)
+    c.submit()
+    try:
+        ads = connect(pool.address).query_text(f"ClusterId == {c.id}")
+        Path("cluster.job").write_text(c.to_jdf())
+        assert differences(judge.theirs("cluster.job"), ads, *SUBMITTED_BY) == []
+        Path("job.job").write_text(c[1].to_jdf())
+        assert [ad["Args"] for ad in judge.theirs("job.job")] == ['"11"']
+    finally:
+        c.remove()
+
+
+def test_what_is_not_submitted_is_written_as_it_was_given(pool: PersonalPool) -> None:
+    text = "executable = /bin/true\nqueue 2\n"
+    assert JobCluster.from_text(text, submit=False, pool=pool).to_jdf() == text
+    assert "executable = /bin/true" in Job({"executable": "/bin/true"}, pool=pool).to_jdf()
+
+
+def test_a_map_writes_the_description_of_its_jobs(judge: Judge, pool: PersonalPool) -> None:
+    m = condormap(abs, range(4), pool=pool, chunksize=2)
+    Path("map.job").write_text(m.to_jdf())
+    ads = judge.theirs("map.job")
+    assert [ad["CondormapChunk"] for ad in ads] == ["0", "1"]
+    m.wait()
+
+
+def test_from_jdf_counts_only_the_queue_statements_of_branches_that_are_taken(pool: PersonalPool) -> None:
+    text = "executable = /bin/true\nif {}\n  queue 2\nelse\n  queue 3\nendif\n"
+    c = JobCluster.from_text(text.format("true"), pool=pool)
+    assert len(c) == 2
+    c.wait(30)
+    with pytest.raises(InvalidInputError, match="nothing was submitted"):
+        JobCluster.from_text("executable = /bin/true\nif false\n  queue\nendif\n", pool=pool)

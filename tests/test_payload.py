@@ -59,7 +59,9 @@ def test_items_come_back_in_whatever_selection_is_asked_for(
 ) -> None:
     write_items(scratch, [items])
     wanted = data.draw(st.lists(st.integers(0, len(items) - 1), max_size=20) if items else st.just([]))
-    read = [(index, pickle.loads(data)) for index, data in zip(wanted, read_items(scratch, wanted), strict=True)]
+    read = [
+        (index, pickle.loads(data)) for index, data in zip(wanted, read_items(scratch, wanted), strict=True)
+    ]
     assert read == [(index, items[index]) for index in wanted]
 
 
