@@ -20,8 +20,8 @@ from harness import Figures, interleave, report
 
 from condormap import PersonalPool
 from condormap.condor import Condor, connect
-from condormap.jdf import read_jdf
-from condormap.jdf_check import check
+from condormap.jdf.check import check
+from condormap.jdf.split import read_jdf
 
 COMMANDS = """\
 executable = /bin/sleep

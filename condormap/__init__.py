@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
-    from .cluster import JobCluster
-    from .group import JobGroup
     from .handle import CondorMap, Item
-    from .job import Job
+    from .jobs.cluster import JobCluster
+    from .jobs.group import JobGroup
+    from .jobs.job import Job
     from .mapping import condormap, map
     from .maps import load, remove
     from .options import JobOptions
@@ -30,9 +30,9 @@ _HOMES = {
     "CondorMap": "handle",
     "Item": "handle",
     "ItemState": "status",
-    "Job": "job",
-    "JobCluster": "cluster",
-    "JobGroup": "group",
+    "Job": "jobs.job",
+    "JobCluster": "jobs.cluster",
+    "JobGroup": "jobs.group",
     "JobOptions": "options",
     "JobStatus": "status",
     "PersonalPool": "pool.personal",

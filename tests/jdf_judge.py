@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from condormap.condor import Condor, connect
-from condormap.jdf import Block
+from condormap.jdf.split import Block
 from condormap.pool.daemons import version_key
 from condormap.pool.personal import PersonalPool
 

@@ -11,8 +11,8 @@ import pytest
 
 from condormap.condor import Condor, connect
 from condormap.errors import JdfError
-from condormap.jdf import Block, parse_jdf, read_jdf
-from condormap.jdf_check import check
+from condormap.jdf.check import check
+from condormap.jdf.split import Block, parse_jdf, read_jdf
 from condormap.pool.personal import PersonalPool
 
 SLEEP = "executable = /bin/sleep\n"

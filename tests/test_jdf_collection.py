@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from condormap.condor import Condor, connect
-from condormap.jdf import read_jdf
-from condormap.jdf_check import check
+from condormap.jdf.check import check
+from condormap.jdf.split import read_jdf
 from condormap.pool.personal import PersonalPool
 
 JDFS = Path(__file__).parents[1] / "jdfs"

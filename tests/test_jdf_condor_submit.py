@@ -12,8 +12,8 @@ from jdf_generator import generate, prepare
 from jdf_judge import Judge, Refused, differences
 
 from condormap.errors import SubmitRefusedError
-from condormap.jdf import parse_jdf, read_jdf
-from condormap.jdf_check import check
+from condormap.jdf.check import check
+from condormap.jdf.split import parse_jdf, read_jdf
 from condormap.pool.personal import PersonalPool
 
 JDFS = Path(__file__).parents[1] / "jdfs"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from condormap.errors import InvalidInputError, JdfError
-from condormap.jdf import Block, parse_jdf, read_jdf
+from condormap.jdf.split import Block, parse_jdf, read_jdf
 
 
 def queues(text: str) -> list[tuple[int, str]]:

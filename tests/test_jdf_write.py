@@ -13,9 +13,9 @@ from jdf_judge import Judge, Refused, differences
 from condormap import Job, JobCluster, condormap
 from condormap.condor import connect
 from condormap.errors import InvalidInputError
-from condormap.jdf import parse_jdf
-from condormap.jdf_check import check
-from condormap.jdf_write import jdf_of_ads
+from condormap.jdf.check import check
+from condormap.jdf.split import parse_jdf
+from condormap.jdf.write import jdf_of_ads
 from condormap.pool.personal import PersonalPool
 
 JDFS = Path(__file__).parents[1] / "jdfs"

@@ -20,7 +20,7 @@ from condormap.errors import (
     SubmitRefusedError,
     UnsubmittedJobError,
 )
-from condormap.job_log import EventType
+from condormap.jobs.log import EventType
 
 SLEEP = {"executable": "/bin/sleep", "arguments": "2000"}
 TRUE = {"executable": "/bin/true"}

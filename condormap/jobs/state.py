@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .condor import Condor, Event
-from .errors import NoSuchJobError, RefusedError
-from .job_log import LogFollower, follow
-from .job_record import ATTRIBUTES, JobRecord
-from .status import JobStatus
+from ..condor import Condor, Event
+from ..errors import NoSuchJobError, RefusedError
+from ..status import JobStatus
+from .log import LogFollower, follow
+from .record import ATTRIBUTES, JobRecord
 
 _CLUSTER_REMOVE, _FACTORY_PAUSED, _FACTORY_RESUMED = 36, 37, 38
 _LIVE = [
@@ -144,6 +144,13 @@ class Part:
     def procs(self) -> Sequence[int]:
         """The procs."""
         return range(self.state.n_procs) if self.chosen is None else self.chosen
+
+    def whole_ads(self) -> list[dict[str, str]]:
+        """Return the jobs' whole ads as text, of the queue, else of the history."""
+        constraint = f"ClusterId == {self.state.cluster}"
+        if self.chosen is not None:
+            constraint += f" && ({' || '.join(f'ProcId == {proc}' for proc in self.chosen) or 'false'})"
+        return self.state.condor.query_text(constraint)
 
     def unfinished(self) -> list[int]:
         """Return the procs that have not ended, as far as is known."""

@@ -7,21 +7,21 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from .address import PoolAddress
+from ..address import PoolAddress
+from ..condor import connect
+from ..errors import InvalidInputError, UnsubmittedJobError
+from ..jdf.split import Block, parse_jdf, read_jdf
+from ..pool.choose import choose_pool
+from ..status import JobStatus
 from .cluster import JobCluster
-from .cluster_state import Part, refresh
-from .condor import connect
-from .errors import InvalidInputError, UnsubmittedJobError
-from .jdf import Block, parse_jdf, read_jdf
 from .job import Job
-from .job_steering import Steered
-from .plain_submit import Commands, blocks_of, is_local, submit_blocks
-from .pool.choose import choose_pool
-from .status import JobStatus
+from .state import Part, refresh
+from .steering import Steered
+from .submit import Commands, blocks_of, is_local, submit_blocks
 from .table import html, in_words, jobs_html
 
 if TYPE_CHECKING:
-    from .pool.personal import PersonalPool
+    from ..pool.personal import PersonalPool
 
 
 class JobGroup(Steered):

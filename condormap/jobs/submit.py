@@ -9,13 +9,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .address import PoolAddress
-from .cluster_state import ClusterState, describe
-from .condor import Condor
-from .errors import CondormapError, InvalidInputError, StorageError
-from .jdf import Block, override_lines, parse_jdf
-from .jdf_check import check
-from .paths import data_home
+from ..address import PoolAddress
+from ..condor import Condor
+from ..errors import CondormapError, InvalidInputError, StorageError
+from ..jdf.check import check
+from ..jdf.split import Block, override_lines, parse_jdf
+from ..paths import data_home
+from .state import ClusterState, describe
 
 _KEPT = 30 * 24 * 3600.0  # seconds for which an event log of ours stays after its last event
 

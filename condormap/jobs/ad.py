@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .cluster_state import ClusterState, past
-from .errors import NoSuchJobError
+from ..errors import NoSuchJobError
+from .state import ClusterState, past
 
 
 class JobAd(Mapping[str, Any]):

@@ -8,7 +8,7 @@
 
 HTCondor expands a description when it comes to a queue statement, with all commands that stand above it, so a
 block's text is complete. Only the lines are read here: which of them are comments, continued, or the items of a
-queue statement. What they mean is left to HTCondor (`condormap.jdf_check` asks it).
+queue statement. What they mean is left to HTCondor (`condormap.jdf.check` asks it).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import InvalidInputError, JdfError
+from ..errors import InvalidInputError, JdfError
 
 # `queue`, or any beginning of `iterate` from four letters on; `iter = 5` is a command.
 _QUEUE = re.compile(r"(?:queue|iter(?:a|at|ate)?)(?=\s|$)(?!\s*(?::|@=|\+\S{0,2}=))", re.IGNORECASE)
@@ -69,7 +69,7 @@ class Block:
     path : Path or None
         The file.
     n_jobs : int or None
-        How many jobs it makes; None where HTCondor has not been asked (`condormap.jdf_check.check`).
+        How many jobs it makes; None where HTCondor has not been asked (`condormap.jdf.check.check`).
     """
 
     commands: tuple[Line, ...]
@@ -107,7 +107,7 @@ def read_jdf(path: str | os.PathLike[str], **overrides: object) -> list[Block]:
     Returns
     -------
     list of Block
-        In the order of the file. Of queue statements in an ``if``, all: `condormap.jdf_check.check` tells which
+        In the order of the file. Of queue statements in an ``if``, all: `condormap.jdf.check.check` tells which
         of them HTCondor comes to.
 
     Raises

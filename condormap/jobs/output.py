@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import StorageError
-from .job_ad import JobAd
-from .job_record import JobRecord
+from ..errors import StorageError
+from .ad import JobAd
+from .record import JobRecord
 
 _PAUSE = 0.05  # seconds between two looks at a log that is followed
 _FIRST_QUESTION, _LONGEST_INTERVAL = 5.0, 300.0  # seconds between two questions to the schedd meanwhile

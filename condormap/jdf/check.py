@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from .condor import LATER, Condor, Expansion
-from .errors import DeadlineError, InvalidInputError
-from .jdf import Block
+from ..condor import LATER, Condor, Expansion
+from ..errors import DeadlineError, InvalidInputError
+from .split import Block
 
 # config.cpp, is_special_config_macro: names in capitals, and $F with letters for parts of a file's name.
 _FUNCTIONS = frozenset(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .condor import Condor, Event
-from .errors import StorageError
+from ..condor import Condor, Event
+from ..errors import StorageError
 
 _BLOCK_END = b"\n...\n"
 _BATCH = 10_000  # events that are read in one go

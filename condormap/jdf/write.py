@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from .cluster_state import Part
-from .errors import InvalidInputError
+from ..errors import InvalidInputError
 
 # What HTCondor itself writes into an ad: who submitted it and when, what has become of it, what condor_submit
 # measures again. Everything else is the user's.
@@ -109,14 +108,6 @@ def jdf_of_ads(ads: Iterable[Mapping[str, str]]) -> str:
     lines += [f"{name} = $({_variable(name)})" for name in changing]
     rows = [{name: columns[name][index] for name in changing} for index in range(len(jobs))]
     return "\n".join([*lines, *_queue(rows, changing)]) + "\n"
-
-
-def jdf_of_part(part: Part) -> str:
-    """Return a job description of jobs of one cluster, see `jdf_of_ads`; of the queue, else of the history."""
-    constraint = f"ClusterId == {part.state.cluster}"
-    if part.chosen is not None:
-        constraint += f" && ({' || '.join(f'ProcId == {proc}' for proc in part.chosen) or 'false'})"
-    return jdf_of_ads(part.state.condor.query_text(constraint))
 
 
 def _remarks(jobs: Sequence[Mapping[str, str]]) -> list[str]:

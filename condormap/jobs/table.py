@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from .job_record import JobRecord
-from .status import JobStatus
+from ..status import JobStatus
+from .record import JobRecord
 
 _SHOWN = 20  # rows of a table
 

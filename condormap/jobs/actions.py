@@ -6,11 +6,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .cluster_state import Part, by_schedd, constraint, refresh
-from .condor import Action, ActResult, Condor
-from .errors import InvalidInputError, NoSuchJobError, NotAuthorizedError
-from .job_record import JobRecord
-from .status import JobStatus
+from ..condor import Action, ActResult, Condor
+from ..errors import InvalidInputError, NoSuchJobError, NotAuthorizedError
+from ..status import JobStatus
+from .record import JobRecord
+from .state import Part, by_schedd, constraint, refresh
 
 Key = Callable[[Part, int], Hashable]
 

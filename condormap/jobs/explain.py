@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from .cluster_state import ClusterState
-from .condor import Condor, Match
-from .job_record import JobRecord
-from .status import JobStatus, hold_advice
+from ..condor import Condor, Match
+from ..status import JobStatus, hold_advice
+from .record import JobRecord
+from .state import ClusterState
 
 _ATTRIBUTES = [
     *(
@@ -33,7 +33,7 @@ def _sentences(state: ClusterState, proc: int, record: JobRecord) -> Iterator[st
     job = f"Job {state.cluster}.{proc}"
     yield f"{job}: {record.in_words()}."
     if record.status is JobStatus.HELD:
-        yield f"What to do: {hold_advice(record.code)}."
+        yield f"What to do: {hold_advice(record.code, record.subcode)}."
     if record.status is not JobStatus.IDLE:
         return
     if proc in state.unmade:

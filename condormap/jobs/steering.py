@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from .cluster_state import Part, counts, refresh
-from .condor import Action
-from .job_actions import ActionResult, act, edit
-from .job_wait import WaitFor, wait
-from .status import JobStatus
+from ..condor import Action
+from ..status import JobStatus
+from .actions import ActionResult, act, edit
+from .state import Part, counts, refresh
+from .waiting import WaitFor, wait
 
 
 class Steered(ABC):

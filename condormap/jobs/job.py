@@ -7,25 +7,25 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from .address import PoolAddress
-from .cluster_state import ClusterState, Part, find_cluster, refresh
-from .condor import Action, connect
-from .errors import InvalidInputError, UnsubmittedJobError
+from ..address import PoolAddress
+from ..condor import Action, connect
+from ..errors import InvalidInputError, UnsubmittedJobError
+from ..jdf.write import jdf_of_ads
+from ..pool.choose import choose_pool
+from ..status import JobStatus
+from .actions import ActionResult
+from .ad import AdReader, JobAd
 from .explain import explain
-from .jdf_write import jdf_of_part
-from .job_actions import ActionResult
-from .job_ad import AdReader, JobAd
-from .job_log import JobEvent, job_events, job_text
-from .job_output import Following, log_path, output_text
-from .job_record import JobRecord
-from .job_steering import Steered
-from .plain_submit import Commands, blocks_of, is_local, submit_blocks
-from .pool.choose import choose_pool
-from .status import JobStatus
+from .log import JobEvent, job_events, job_text
+from .output import Following, log_path, output_text
+from .record import JobRecord
+from .state import ClusterState, Part, find_cluster, refresh
+from .steering import Steered
+from .submit import Commands, blocks_of, is_local, submit_blocks
 from .table import html, job_html
 
 if TYPE_CHECKING:
-    from .pool.personal import PersonalPool
+    from ..pool.personal import PersonalPool
 
 
 class Job(Steered):
@@ -263,7 +263,7 @@ class Job(Steered):
 
     def to_jdf(self) -> str:
         """Return the job as a job description file that condor_submit makes the same job of."""
-        return self._block.text if self._state is None else jdf_of_part(self._parts()[0])
+        return self._block.text if self._state is None else jdf_of_ads(self._parts()[0].whole_ads())
 
     # -- inside ----------------------------------------------------------------------------------------------
 

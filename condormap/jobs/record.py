@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .condor import Event
-from .status import JobStatus, hold_in_words
+from ..condor import Event
+from ..status import JobStatus, hold_in_words
 
 #: The attributes of an ad that `JobRecord.take_ad` reads.
 ATTRIBUTES = (

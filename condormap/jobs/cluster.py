@@ -7,21 +7,21 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
-from .address import PoolAddress
-from .cluster_state import Part, find_cluster, refresh
-from .condor import connect
-from .errors import InvalidInputError, UnsubmittedJobError
-from .jdf import Block, parse_jdf, read_jdf
-from .jdf_write import jdf_of_part
+from ..address import PoolAddress
+from ..condor import connect
+from ..errors import InvalidInputError, UnsubmittedJobError
+from ..jdf.split import Block, parse_jdf, read_jdf
+from ..jdf.write import jdf_of_ads
+from ..pool.choose import choose_pool
+from ..status import JobStatus
 from .job import Job, parse_id
-from .job_steering import Steered
-from .plain_submit import Commands, blocks_of, is_local, submit_blocks
-from .pool.choose import choose_pool
-from .status import JobStatus
+from .state import Part, find_cluster, refresh
+from .steering import Steered
+from .submit import Commands, blocks_of, is_local, submit_blocks
 from .table import html, in_words, jobs_html
 
 if TYPE_CHECKING:
-    from .pool.personal import PersonalPool
+    from ..pool.personal import PersonalPool
 
 
 class JobCluster(Steered):
@@ -240,7 +240,7 @@ class JobCluster(Steered):
         """
         if self._part is None:
             return "".join(block.text for block in self._blocks or ())
-        return jdf_of_part(self._part)
+        return jdf_of_ads(self._part.whole_ads())
 
     # -- inside ----------------------------------------------------------------------------------------------
 

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from .cluster_state import Part, refresh
-from .errors import (
+from ..errors import (
     DeadlineError,
     InvalidInputError,
     JobError,
@@ -16,8 +15,9 @@ from .errors import (
     JobRemovedError,
     UnreachableError,
 )
-from .job_record import JobRecord
-from .status import JobStatus, hold_advice
+from ..status import JobStatus, hold_advice
+from .record import JobRecord
+from .state import Part, refresh
 
 #: What can be waited for: all jobs' ends, the first one's, or states that each job is to have been in.
 WaitFor = str | JobStatus | Collection[JobStatus]
@@ -179,7 +179,7 @@ def _raise_held(pending: Sequence[tuple[Part, int]], n_held: int) -> None:
     )
     raise JobHeldError(
         f"job {job} is on hold: {record.hold_in_words()}{others}. It stays in the queue:"
-        f" {hold_advice(record.code)}",
+        f" {hold_advice(record.code, record.subcode)}",
         job=job,
         code=record.code,
         subcode=record.subcode,

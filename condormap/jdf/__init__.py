@@ -1,0 +1,1 @@
+"""Job description files: split at their queue statements, checked, written."""

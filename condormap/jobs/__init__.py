@@ -1,0 +1,1 @@
+"""HTCondor's jobs at a prompt: Job, JobCluster, JobGroup."""
