@@ -336,15 +336,20 @@ class _Results(Iterator[Any]):
     def __init__(self, m: CondorMap) -> None:
         self._map = m
         self._next = 0
-        self._first, self._values = 0, list[Any]()  # results that were read at once, and the first one's item
+        self._values: list[Any] = []  # results that were read at once
+        self._place = 0  # of the next one in them
         self._waiter = m._waiter()
 
     def __next__(self) -> Any:
-        item = self._next
-        if item - self._first >= len(self._values):
-            self._first, self._values = item, self._read(item)
-        value = self._values[item - self._first]
-        self._next = item + 1  # last: interrupted before, the same item comes again
+        place = self._place
+        try:
+            value = self._values[place]
+        except IndexError:
+            # At once, and before the wait: interrupted in it, the same item comes again.
+            self._next, self._values, self._place = self._next + place, [], 0
+            self._values, place = self._read(self._next), 0
+            value = self._values[0]
+        self._place = place + 1
         return value
 
     def _read(self, item: int) -> list[Any]:

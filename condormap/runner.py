@@ -158,7 +158,7 @@ class Supervisor:
         if finished <= self.flushed or not self.memory.counters[LOADED]:
             return
         memory, new = self.memory, slice(self.flushed, finished)
-        sizes = memory.sizes[new].tolist()
+        sizes, times = memory.sizes[new].tolist(), memory.nanoseconds[new].tolist()
         spilled = sizes[-1] if memory.counters[SPILLED] == finished else 0
         in_area = sum(sizes) - spilled
         parts: list[bytes | memoryview] = [memory.area[self.flushed_size : self.flushed_size + in_area]]
@@ -169,7 +169,7 @@ class Supervisor:
             "runs": [[run.start, run.stop] for run in runs_of(self.todo[new])],
             "states": bytes(memory.states[new]).decode(),
             "sizes": sizes[0] if sizes.count(sizes[0]) == len(sizes) else sizes,
-            "us": sum(times) if len(times := memory.microseconds[new].tolist()) > MAX_TIMES else times,
+            "us": sum(times) // 1000 if len(times) > MAX_TIMES else [time // 1000 for time in times],
         }
         write_frame(self.out, header, parts, in_area + spilled)
         self.flushed = finished
@@ -179,7 +179,7 @@ class Supervisor:
         """Start the shared memory anew; the worker does not write meanwhile."""
         del self.todo[: self.flushed]
         self.flushed = self.flushed_size = 0
-        self.memory.counters[FINISHED] = self.memory.counters[SPILLED] = 0
+        self.memory.forget_records()
 
     def _record_death(self, status: int, *, loading: bool) -> None:
         """Record the death of the worker at its current item, or, before the first one, at all items."""

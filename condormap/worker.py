@@ -42,17 +42,22 @@ class SharedMemory:
         # Casts to the machine's own 64-bit integers: each is stored at once and never seen half written.
         self.counters = view[: stops[0]].cast("Q")
         self.sizes = view[stops[0] : stops[1]].cast("Q")
-        self.microseconds = view[stops[1] : stops[2]].cast("Q")
+        self.nanoseconds = view[stops[1] : stops[2]].cast("Q")
         self.states = view[stops[2] : stops[3]]
         self.area = view[stops[3] :]
         self.spill = open_nameless_file(os.environ.get("_CONDOR_SCRATCH_DIR") or "/tmp")
 
     def clear(self) -> None:
         """Forget every record; nobody writes meanwhile."""
-        for counter in (FINISHED, LOADED, SPILLED):
-            self.counters[counter] = 0
+        self.counters[LOADED] = 0
+        self.forget_records()
         self.spill.seek(0)
         self.spill.truncate()
+
+    def forget_records(self) -> None:
+        """Start with the first record again, and take each for a result unless the worker says otherwise."""
+        self.counters[FINISHED] = self.counters[SPILLED] = 0
+        self.states[:] = RESULT.encode() * MAX_RECORDS
 
 
 class Worker:
@@ -107,8 +112,8 @@ class Worker:
     def _compute(self, function: Callable[..., Any]) -> None:
         star, ok, failed = self.star, ord(RESULT), ord(ERROR)
         clock, loads, dumps = time.perf_counter_ns, pickle.loads, pickle.dumps
-        counters, sizes, times = self.memory.counters, self.memory.sizes, self.memory.microseconds
-        states, area = self.memory.states, self.memory.area
+        counters, sizes, times = self.memory.counters, self.memory.sizes, self.memory.nanoseconds
+        area = self.memory.area
         copies: list[bool] = []
         os.register_at_fork(after_in_child=lambda: copies.append(True))
         counters[LOADED] = 1
@@ -119,7 +124,7 @@ class Worker:
                 state = ok
             except BaseException as error:
                 value, state = describe(error), failed
-            microseconds = (clock() - started) // 1000
+            elapsed = clock() - started
             if copies:
                 os._exit(0)  # a child that the function forked and that came back
             if type(value) in SCALARS:
@@ -129,13 +134,13 @@ class Worker:
                 end = begin + len(pickled)
                 if end < FLUSH_SIZE and record < MAX_RECORDS - 1:
                     area[begin:end] = pickled
-                    sizes[record], times[record], states[record] = end - begin, microseconds, state
+                    sizes[record], times[record] = end - begin, elapsed
                     self.end, self.record = end, record + 1
                     counters[FINISHED] = record + 1
                     continue
-            self._store(value, state, microseconds)
+            self._store(value, state, elapsed)
 
-    def _store(self, value: Any, state: int, microseconds: int) -> None:
+    def _store(self, value: Any, state: int, nanoseconds: int) -> None:
         """Pickle a value and hand it to the supervisor."""
         begin = self.begin = self.end
         try:
@@ -146,8 +151,9 @@ class Worker:
             self.pickler.clear_memo()
         memory, record = self.memory, self.record
         memory.sizes[record] = memory.spill.tell() if self.spilling else self.end - begin
-        memory.microseconds[record] = microseconds
-        memory.states[record] = state
+        memory.nanoseconds[record] = nanoseconds
+        if state != ord(RESULT):
+            memory.states[record] = state
         self.record = record + 1
         if self.spilling:
             memory.counters[SPILLED] = record + 1
