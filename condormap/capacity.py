@@ -37,6 +37,8 @@ class Capacity:
 
     def jobs_at_once(self, options: JobOptions) -> int:
         """Return how many jobs with these options fit at once, by cores and memory."""
+        if self.personal and options.gpus:
+            return 0  # a personal pool offers none
         slots = (self.personal,) if self.personal else self.slots
         return sum(min(cpus // options.cpus, memory // options.memory_mb) for cpus, memory in slots)
 
@@ -84,6 +86,8 @@ def jobs_at_once(condor: Condor, options: JobOptions) -> int:
     if n:
         return n
     request = f"cpus={options.cpus}, memory={options.memory_mb} MB"
+    if options.gpus:
+        request += f", gpus={options.gpus}"
     if found.personal:
         cpus, memory = found.personal
         raise ImpossibleRequestError(

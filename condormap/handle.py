@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from .condor import Action, ActResult, connect
-from .errors import InvalidInputError, JobHeldError, RemoteError, StorageError, WaitTimeoutError
+from .errors import (
+    CondormapError,
+    InvalidInputError,
+    JobHeldError,
+    RemoteError,
+    StorageError,
+    WaitTimeoutError,
+)
 from .options import JobOptions
 from .payload import RESULT, read_items
 from .report.progress import Progress
@@ -96,7 +103,10 @@ class CondorMap:
         return note_cluster(submission, cluster)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{n} {state.value}" for state, n in sorted(self.status.items()))
+        try:
+            counts = ", ".join(f"{n} {state.value}" for state, n in sorted(self.status.items()))
+        except CondormapError as error:
+            counts = f"unknown, {type(error).__name__}"
         return (
             f"<CondorMap {self.tag}: {self._record.function} over {len(self)} items: {counts or 'finished'}>"
         )
@@ -364,6 +374,7 @@ class _Results(Iterator[Any]):
             except RemoteError as unreadable:
                 error = unreadable
         self._next = item + 1
+        self._waiter.__exit__()  # the next wait shows another bar
         if isinstance(error, StopIteration):  # as in a generator: else it would look like the end
             raise RuntimeError(f"item {item} raised StopIteration") from error
         raise error

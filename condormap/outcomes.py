@@ -195,7 +195,9 @@ class Outcomes:
         if self.states[item] == ord(DIED):
             return _death(where, json.loads(data))
         told = pickle.loads(data)  # a dict of plain values, made by the worker
-        error = _unpickled(told["pickle"]) or RemoteError(f"{where}: {told['summary']}")
+        error = _unpickled(told["pickle"]) or RemoteError(
+            f"{where}: {told['summary']} (its exception can't be built again from its pickle: this stands for it)"
+        )
         if told["while"]:
             error.add_note(f"condormap: raised while {told['while']}")
         error.add_note(f"condormap: {where}")

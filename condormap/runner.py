@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 TICK = 0.1  # seconds; what was finished before one tick is on disk after the next one
+KILL_GRACE = 1.5  # seconds in which HTCondor kills the rest of a job, once it has killed the worker
 MAX_TIMES = 1000  # in one frame; of more, and so very short, items the sum is kept
 STDERR_TAIL = 2000  # bytes of standard error that go with the record of a death
 
@@ -183,15 +184,24 @@ class Supervisor:
 
     def _record_death(self, status: int, *, loading: bool) -> None:
         """Record the death of the worker at its current item, or, before the first one, at all items."""
+        code = os.waitstatus_to_exitcode(status)
+        if code == -signal.SIGKILL and self._is_being_killed():
+            return
         item = self.todo[0]
         self.deaths[item] = self.deaths.get(item, 0) + 1
         if self.deaths[item] <= self.spec["retries"]:
             return
-        code = os.waitstatus_to_exitcode(status)
         death = {"exit": code, "loading": loading, "stderr": tail_of_stderr(), "deaths": self.deaths[item]}
         items = self.todo if loading else [item]
         write_shared(self.out, items, DIED, json.dumps(death).encode())
         del self.todo[: len(items)]
+
+    def _is_being_killed(self) -> bool:
+        """Wait a moment, for HTCondor kills the processes of a job one after the other, and this one not first."""
+        until = time.monotonic() + KILL_GRACE
+        while time.monotonic() < until and not self.told_to_stop:
+            time.sleep(TICK)
+        return self.told_to_stop
 
 
 def open_outcome(outcomes: str, chunk: int) -> tuple[BinaryIO, int, set[int]]:

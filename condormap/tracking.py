@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .condor import Condor, Event
+from .errors import StorageError
 from .status import JobStatus
 from .submission import Submission
 
@@ -103,7 +104,7 @@ class JobTable:
     def read(self) -> int:
         """Take the events that are new; return how many there were."""
         count = 0
-        while self.log.stat().st_size > self._offset:
+        while self._size() > self._offset:
             batch = self._condor.events(str(self.log), self._offset)
             for event in batch.events:
                 self._take(event)
@@ -113,6 +114,16 @@ class JobTable:
                 break  # an event that is being written
             self._offset = batch.offset
         return count
+
+    def _size(self) -> int:
+        try:
+            return self.log.stat().st_size
+        except OSError as error:
+            clusters = " ".join(str(s.cluster) for s in self.submissions if s.cluster is not None)
+            raise StorageError(
+                f"the event log of the map cannot be read: {error}. If its folder was deleted, its results are "
+                f"gone with it; its jobs may still be in the queue: condor_rm {clusters}"
+            ) from error
 
     def note_missing(self, clusters: Set[int], present: Set[str]) -> None:
         """Mark as lost what the queue does not have and the log has not told the end of.

@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from condormap import PersonalPool, condormap
+from condormap import PersonalPool, condormap, remove
 
 RATES = np.arange(1.01, 3.99, 0.002)
 PICTURE = Path("output/logistic.png")
@@ -62,6 +62,7 @@ def main() -> None:
             print(f"  job {job.id:6} on {job.host:12} {len(job.items):4} items")
         print(f"{len(sample)} of them compared with plain map(): equal")
         draw(orbits, PICTURE)
+        remove(m.tag)
     print(f"The bifurcation diagram: {PICTURE.resolve()}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from conftest import Gate
 
 from condormap import CondorMap, ItemState, PersonalPool, condormap
 from condormap.errors import (
+    ImpossibleRequestError,
     ItemDiedError,
     JobDiedError,
     JobHeldError,
@@ -289,3 +291,17 @@ def test_outcomes_that_were_deleted_are_a_storage_error(pool: PersonalPool) -> N
         path.unlink()
     with pytest.raises(StorageError, match="the outcome of item 0 cannot be read"):
         m[0]
+
+
+def test_a_map_whose_folder_was_deleted_says_so(pool: PersonalPool, gate: Gate) -> None:
+    m = condormap(lambda _: gate.wait(), [0], pool=pool)
+    shutil.rmtree(m.path)
+    with pytest.raises(StorageError, match="condor_rm"):
+        m.wait(5)
+    assert "unknown" in repr(m)
+    m.remove()
+
+
+def test_a_personal_pool_has_no_gpus(pool: PersonalPool) -> None:
+    with pytest.raises(ImpossibleRequestError, match="gpus=1"):
+        condormap(abs, [1], pool=pool, gpus=1)

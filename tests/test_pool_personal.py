@@ -157,6 +157,10 @@ def test_the_log_of_a_daemon_can_be_read(pool: PersonalPool) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_can_do_nothing_with_it(pool: PersonalPool, tmp_path: Path) -> None:
+    other = {"user": 1234, "group": 1234, "extra_groups": []}
+    reached = subprocess.run(["test", "-x", pool.daemons.bin / "condor_q"], **other)
+    if reached.returncode != 0:
+        pytest.skip("another user cannot even reach the daemons, which are in this user's private folder")
     config = tmp_path / "stolen_config"
     config.write_text(pool.config_file.read_text())
     address = (pool.folder / "log" / ".schedd_address").read_text().splitlines()[0]
@@ -166,9 +170,7 @@ def test_another_user_can_do_nothing_with_it(pool: PersonalPool, tmp_path: Path)
             if command[0] == "condor_ping"
             else [pool.daemons.bin / command[0], *command[1:]],
             env={"CONDOR_CONFIG": str(config), "_CONDOR_SCHEDD_HOST": address},
-            user=1234,
-            group=1234,
-            extra_groups=[],
+            **other,
             capture_output=True,
             text=True,
             timeout=30,

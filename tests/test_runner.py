@@ -311,7 +311,7 @@ def test_an_exception_that_cannot_be_unpickled_comes_back_as_text(make: Make) ->
     assert work.run() == 0
     error = work.read().error(0)
     assert type(error) is RemoteError
-    assert str(error).endswith("StubbornError: 7")
+    assert "StubbornError: 7 (its exception can't be built again" in str(error)
     assert "raise StubbornError(x, 2)" in str(error.__cause__)
 
 
@@ -661,3 +661,16 @@ def test_a_job_that_cannot_write_says_so_and_leaves_no_process(make: Make) -> No
     assert "File too large" in work.stdio("err").read_text()
     worker = work.read().value(0)
     until(lambda: has_ended(worker))
+
+
+def test_a_job_that_is_killed_as_a_whole_records_no_death(make: Make) -> None:
+    """HTCondor kills its processes one after the other: the worker's death is not the item's then."""
+    work = make(lambda _: time.sleep(60), [0])
+    process = work.start()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until(lambda: children.read_text().split())
+    os.kill(int(children.read_text()), signal.SIGKILL)
+    until(lambda: has_ended(process.pid) or not children.read_text().split())  # the supervisor has seen it
+    process.kill()
+    process.wait()
+    assert [header["kind"] for header in work.headers()] == ["start"]

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from condormap.address import PoolAddress
-from condormap.errors import DaemonsNotFoundError, NoPoolError, PoolRunningError
+from condormap.errors import DaemonsNotFoundError, InvalidInputError, NoPoolError, PoolRunningError
 from condormap.paths import pool_folder
 from condormap.pool.daemons import find_daemons
 from condormap.pool.personal import PersonalPool
@@ -42,6 +42,8 @@ def choose_pool(
     PoolStartError
         The pool that was to be started did not start.
     """
+    if schedd is not None and not isinstance(schedd, str):
+        raise InvalidInputError(f"schedd= is a schedd's name, not a {type(schedd).__name__}: {schedd!r}")
     address = _chosen(pool)
     return dataclasses.replace(address, schedd=schedd) if schedd is not None else address
 
@@ -55,6 +57,10 @@ def _chosen(pool: PersonalPool | PoolAddress | str | None) -> PoolAddress:
                 f"The personal pool in {pool.folder} does not run; start it first (pool.start())."
             )
         return pool.address
+    if pool is not None and not isinstance(pool, str):
+        raise InvalidInputError(
+            f"pool= is a PersonalPool, a PoolAddress or a collector's address, not {pool!r}"
+        )
     found = configured()
     if isinstance(pool, str):
         file, _ = found or (None, "")

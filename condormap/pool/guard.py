@@ -79,7 +79,7 @@ def main() -> int:
     master = subprocess.Popen(
         plan["master"],
         stdin=subprocess.DEVNULL,
-        env=plan["environment"],
+        env=os.environ,
         cwd=plan["folder"],
         preexec_fn=in_master,
     )
@@ -127,7 +127,7 @@ class _Idle:
         try:
             answer = subprocess.run(
                 self._plan["list_jobs"],
-                env=self._plan["environment"],
+                env=os.environ,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=20,

@@ -293,7 +293,6 @@ class PersonalPool:
     ) -> subprocess.Popen[bytes]:
         order: dict[str, Any] = {
             "master": [str(self.daemons.sbin / "condor_master"), "-f"],
-            "environment": {**environment, leftovers.MARK: str(self.folder)},
             "folder": str(self.folder),
             "namespace": namespace,
             "owner": owner,
