@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from .state import MapState
 from .status import ItemState
 from .store import read_record, submission_folders
 from .submission import CLOCKS, Submission, load_submission, note_cluster
+from .times import deadline
 from .tracking import TrackedJob
 from .waiting import Waiter
 
@@ -153,7 +153,7 @@ class CondorMap:
         """
         if errors not in ("raise", "return", "skip"):
             raise InvalidInputError(f'errors must be "raise", "return" or "skip", not {errors!r}')
-        until = None if timeout is None else time.monotonic() + timeout
+        until = deadline(timeout)
         found: list[Any] = []
         with self._waiter() as waiter:
             item = 0
@@ -269,7 +269,7 @@ class CondorMap:
         JobHeldError
             All that is unfinished is on hold.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        until = deadline(timeout)
         with self._waiter() as waiter:
             if not waiter.until(self._state.all_settled, until):
                 return False

@@ -15,7 +15,7 @@ def queues(text: str) -> list[tuple[int, str]]:
 
 
 def test_a_block_has_all_commands_above_its_queue_statement_and_no_other_queue_statement() -> None:
-    first, second = parse_jdf("a = 1\nqueue 2\nb = 2\nqueue x in (1 2)\nc = 3\n")
+    first, second = parse_jdf("a = 1\nqueue 2\nb = 2\nqueue x in (1 2)\n")
     assert first.text == "a = 1\nqueue 2\n"
     assert second.text == "a = 1\nb = 2\nqueue x in (1 2)\n"
     assert (first.line, second.line) == (2, 4)
@@ -96,10 +96,6 @@ def test_the_depth_of_ifs_is_counted() -> None:
     assert [block.depth for block in blocks] == [2, 1, 0]
 
 
-def test_commands_below_the_last_queue_statement_make_no_block() -> None:
-    assert len(parse_jdf("queue\na = 1\n")) == 1
-
-
 def test_a_file_without_a_queue_statement_is_one_block() -> None:
     (block,) = parse_jdf("a = 1")
     assert block.text == "a = 1\nqueue\n"
@@ -149,3 +145,14 @@ def test_lines_that_end_as_on_windows(tmp_path: Path) -> None:
     path.write_bytes(b"a = 1\r\nqueue x in (\r\n1\r\n)\r\nqueue\r\n")
     blocks: list[Block] = read_jdf(path)
     assert [block.line for block in blocks] == [2, 5]
+
+
+@pytest.mark.parametrize("after", ["arguments = 5", "foo bar"])
+def test_what_stands_after_the_last_queue_statement_is_a_mistake(after: str) -> None:
+    with pytest.raises(JdfError, match="after the last queue statement") as caught:
+        parse_jdf(f"executable = /bin/true\nqueue\n# the end\n\n{after}\n")
+    assert caught.value.line == 5
+
+
+def test_a_comment_and_the_end_of_an_if_may_stand_after_the_last_queue_statement() -> None:
+    assert len(parse_jdf("executable = /bin/true\nif true\nqueue\nendif\n# the end\n")) == 1

@@ -457,3 +457,26 @@ def test_a_job_as_html() -> None:
     job = submitted({**SLEEP, "hold": "true", "output": "<o>"})
     assert f"<td>{job.id}</td><td>HELD</td>" in job._repr_html_()
     assert "&lt;o&gt;" in Job({**SLEEP, "output": "<o>"})._repr_html_()
+
+
+def test_an_edit_is_seen_at_once_and_takes_lists(pool: PersonalPool) -> None:
+    j = Job({"executable": "/bin/sleep", "arguments": "60", "hold": "true"}, pool=pool)
+    j.submit()
+    try:
+        assert j["JobPrio"] == 0
+        j.edit(JobPrio=9, Numbers=[1, 2])
+        assert (j["JobPrio"], j["Numbers"]) == (9, [1, 2])
+        for wrong in (2**70, float("nan"), "two\nlines"):
+            with pytest.raises(InvalidInputError):
+                j.edit(Wrong=wrong)
+    finally:
+        j.remove()
+
+
+def test_a_time_out_that_is_no_number_is_refused(pool: PersonalPool) -> None:
+    j = Job({"executable": "/bin/true"}, pool=pool)
+    j.submit()
+    for wrong in (float("nan"), "x"):
+        with pytest.raises(InvalidInputError, match="timeout"):
+            j.wait(wrong)
+    j.wait(30)

@@ -230,3 +230,12 @@ def test_a_forked_process_can_use_the_handle_too(m: CondorMap, gate: Gate) -> No
     assert os.waitstatus_to_exitcode(os.waitpid(code, 0)[1]) == 0
     gate.open()
     assert m.results(timeout=20) == [0, 1, 2, 3]
+
+
+def test_jobs_that_are_vacated_fast_run_again_and_lose_nothing(pool: PersonalPool, gate: Gate) -> None:
+    m = condormap(lambda x: gate.wait() or x, [1, 2], chunksize=1, pool=pool)
+    until(lambda: m.status[ItemState.RUNNING] == 2)
+    connect(pool.address).act("vacate-fast", jobs=[m.jobs[0].id.partition(".")[0]])
+    until(lambda: m.status[ItemState.IDLE])
+    gate.open()
+    assert m.results(timeout=60) == [1, 2]

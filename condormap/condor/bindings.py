@@ -178,7 +178,7 @@ class Bindings:
         # As parsed and written again by us: the schedd takes a value that is no expression without a word.
         # It reads values as an ad of old, in whose strings a backslash is just that.
         values = {
-            name: str(_expression(text, f"the value of {name}")).replace("\\\\", "\\")
+            name: " ".join(str(_expression(text, f"the value of {name}")).split("\n")).replace("\\\\", "\\")
             for name, text in attributes.items()
         }
         # Without an Owner clause, a queue super user would edit everyone's jobs.

@@ -32,6 +32,7 @@ _ITEMS_FOLLOW = re.compile(
 )
 _HERE = re.compile(r"[^\s=:]+\s+@=\s*(.*)")  # name @=tag, up to a line @tag
 _IF = re.compile(r":?\s*(if|endif)(?=\s|$)", re.IGNORECASE)
+_SAYS_NOTHING = re.compile(r"\s*(#|$|:?\s*(if|elif|else|endif)\b)", re.IGNORECASE)
 _COMMAND = re.compile(r"[+-]?[A-Za-z_][A-Za-z0-9_.]*")
 
 
@@ -139,13 +140,23 @@ def parse_jdf(text: str, *, path: str | os.PathLike[str] | None = None, **overri
     last = override_lines(overrides)
     # condor_submit defines it, as the path was given; it is in the job's ad too.
     commands = [] if path is None else [Line(0, override_lines({"SUBMIT_FILE": os.fspath(path)}), 0)]
-    blocks = []
+    blocks: list[Block] = []
+    n_used = 0  # commands that some queue statement follows
     for line, is_queue in _statements(text, str(file or "<text>")):
         if not is_queue:
             commands.append(line)
             continue
         added = (Line(0, last, line.depth),) if last else ()
         blocks.append(Block((*commands, *added), line.text, line.number, file))
+        n_used = len(commands)
+    for line in commands[n_used:] if blocks else ():
+        if not _SAYS_NOTHING.match(line.text):
+            raise JdfError(
+                f"this stands after the last queue statement, so no job has it: {line.text.strip()!r}. Add a "
+                "queue statement, or remove the line",
+                path=str(file or "<text>"),
+                line=line.number,
+            )
     if not blocks:  # HTCondor takes that for one job
         number = text.count("\n") + 1
         blocks.append(Block((*commands, Line(0, last, 0)), "queue\n", number, file))

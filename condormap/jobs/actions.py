@@ -122,9 +122,13 @@ def literal(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
+        if value != value or abs(value) > _LARGEST:
+            raise InvalidInputError(f"{name}: a ClassAd has no number such as {value!r}")
         return repr(value)
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+        if not value.isprintable():
+            raise InvalidInputError(f"{name}: an edited text is one line of printable text, not {value!r}")
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
     if isinstance(value, list | tuple):
         return f"{{{', '.join(literal(name, each) for each in value)}}}"
@@ -134,6 +138,7 @@ def literal(name: str, value: Any) -> str:
     )
 
 
+_LARGEST = 2**63 - 1
 _NOT_MADE = "its factory has not made it yet"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, overload
 
 from ..address import PoolAddress
 from ..condor import connect
-from ..errors import InvalidInputError, UnsubmittedJobError
+from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
 from ..jdf.split import Block, parse_jdf, read_jdf
 from ..jdf.write import jdf_of_ads
 from ..pool.choose import choose_pool
@@ -248,7 +248,11 @@ class JobCluster(Steered):
         if self._part is None:
             text = "".join(block.text for block in self._blocks or ())
             return f"<JobCluster, not submitted: {' '.join(text.split())[:60]}>"
-        return f"<JobCluster {self.id}: {len(self)} jobs, {in_words(self.counts) or 'none'}>"
+        try:
+            told = in_words(self.counts) or "none"
+        except CondormapError as error:
+            told = f"states unknown, {type(error).__name__}"
+        return f"<JobCluster {self.id}: {len(self)} jobs, {told}>"
 
     def _repr_html_(self) -> str:
         if self._part is None:

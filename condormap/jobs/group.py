@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from ..address import PoolAddress
 from ..condor import connect
-from ..errors import InvalidInputError, UnsubmittedJobError
+from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
 from ..jdf.split import Block, parse_jdf, read_jdf
 from ..pool.choose import choose_pool
 from ..status import JobStatus
@@ -194,7 +194,10 @@ class JobGroup(Steered):
     def __repr__(self) -> str:
         if self._blocks is not None:
             return f"<JobGroup of {len(self._blocks)} clusters, not submitted>"
-        told = in_words(self.counts)
+        try:
+            told = in_words(self.counts)
+        except CondormapError as error:
+            told = f"states unknown, {type(error).__name__}"
         return f"<JobGroup of {len(self._found)} clusters: {len(self)} jobs{f', {told}' if told else ''}>"
 
     def _repr_html_(self) -> str:

@@ -308,6 +308,12 @@ class Job(Steered):
         self._reader.expire()
         return result
 
+    def edit(self, *, expressions: Mapping[str, str] | None = None, **values: Any) -> ActionResult:
+        """Change attributes of the job's ad, see `JobCluster.edit`."""
+        result = super().edit(expressions=expressions, **values)
+        self._reader.expire()
+        return result
+
     def _log_path(self) -> Path:
         log = self._cluster.log
         if log is not None and self._cluster.record(self._proc).in_log:

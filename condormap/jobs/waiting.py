@@ -16,6 +16,7 @@ from ..errors import (
     UnreachableError,
 )
 from ..status import JobStatus, hold_advice
+from ..times import deadline
 from .record import JobRecord
 from .state import Part, refresh
 
@@ -34,7 +35,7 @@ _HAS_RUN = (JobStatus.TRANSFERRING_OUTPUT, JobStatus.COMPLETED)
 def wait(parts: Sequence[Part], timeout: float | None, for_: WaitFor, *, holds_ok: bool) -> bool:
     """Wait for jobs; see `JobCluster.wait`."""
     there = _condition(for_)
-    watch = _Watch(parts, None if timeout is None else time.monotonic() + timeout)
+    watch = _Watch(parts, deadline(timeout))
     pending = [(part, proc) for part in parts for proc in part.procs]
     n_jobs = len(pending)
     watch.look(everything=True)
