@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -19,10 +19,11 @@ class PoolAddress:
     schedd : str or None
         The schedd's name; None for the configuration's own.
     why : str
-        How this pool was chosen, as one clause for messages: ``"CONDOR_CONFIG is set"``.
+        How this pool was chosen, as one clause for messages: ``"CONDOR_CONFIG is set"``. Two addresses that
+        differ in nothing else are the same pool.
     """
 
     config_file: Path | None = None
     collector: str | None = None
     schedd: str | None = None
-    why: str = ""
+    why: str = field(default="", compare=False)

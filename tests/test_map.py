@@ -269,6 +269,12 @@ def test_functions_and_classes_of_a_script_work(run_script: Callable[[str], str]
     assert run_script(code) == "True 2\nTrue 2\n"
 
 
+def test_all_maps_of_a_pool_share_one_process_for_its_calls(pool: PersonalPool) -> None:
+    maps = [condormap(abs, [-1], pool=pool) for _ in range(3)]
+    assert [m.results() for m in maps] == [[1]] * 3
+    assert {m._condor.pid for m in maps} == {connect(pool.address).pid}
+
+
 # -- how it is submitted ---------------------------------------------------------------------------------------
 
 

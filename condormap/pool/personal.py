@@ -157,7 +157,7 @@ class PersonalPool:
     @property
     def address(self) -> PoolAddress:
         """What the rest of condormap needs to talk to this pool."""
-        return PoolAddress(config_file=self.config_file, why=f"the personal pool in {self.folder}")
+        return PoolAddress(config_file=self.config_file, why=f"your personal pool in {self.folder} runs")
 
     @property
     def pid(self) -> int | None:
