@@ -198,6 +198,8 @@ def _policy(settings: PoolSettings) -> dict[str, object]:
     if not shutil.which("docker"):
         probes["DOCKER"] = ""
     return {
+        # A claim that the schedd forgot (its job was held as it started) would keep its part of the pool for ever.
+        "IS_OWNER": 'State == "Claimed" && Activity == "Idle" && time() - EnteredCurrentActivity > 15',
         "NEGOTIATOR_CONSIDER_PREEMPTION": False,
         "SUSPEND": False,
         "PREEMPT": False,
