@@ -313,9 +313,10 @@ def test_jobs_of_a_map_carry_its_id_and_their_chunk(pool: PersonalPool, gate: Ga
 @pytest.fixture
 def silent_schedd(pool: PersonalPool) -> Iterator[Callable[[], None]]:
     """Return a function that stops the schedd, such that whoever asks it anything waits; it goes on afterwards."""
-    (schedd,) = [
-        each for each in psutil.Process(pool.pid).children(recursive=True) if each.name() == "condor_schedd"
-    ]
+    schedd = min(  # the oldest: for a while it has children of its own name, which answer queries
+        (each for each in psutil.Process(pool.pid).children(recursive=True) if each.name() == "condor_schedd"),
+        key=psutil.Process.create_time,
+    )
     yield schedd.suspend
     schedd.resume()
 
