@@ -10,29 +10,13 @@ from typing import Any
 
 from .condor import Condor, Event
 from .errors import StorageError
+from .events import EventType, JobFacts
 from .status import JobStatus
 from .submission import Submission
 
-# Event numbers: HTCondor manual, "Job Event Log Codes".
-_SUBMIT, _EXECUTE, _EVICTED, _TERMINATED, _SHADOW_EXCEPTION, _ABORTED = 0, 1, 4, 5, 7, 9
-_SUSPENDED, _UNSUSPENDED, _HELD, _RELEASED, _RECONNECT_FAILED = 10, 11, 12, 13, 24
-_CLUSTER_REMOVE, _FACTORY_PAUSED, _FACTORY_RESUMED = 36, 37, 38
-_NEXT_STATUS = {
-    _EXECUTE: JobStatus.RUNNING,
-    _EVICTED: JobStatus.IDLE,
-    _SHADOW_EXCEPTION: JobStatus.IDLE,
-    _RECONNECT_FAILED: JobStatus.IDLE,
-    _RELEASED: JobStatus.IDLE,
-    _SUSPENDED: JobStatus.SUSPENDED,
-    _UNSUSPENDED: JobStatus.RUNNING,
-    _HELD: JobStatus.HELD,
-    _ABORTED: JobStatus.REMOVED,
-    _TERMINATED: JobStatus.COMPLETED,
-}
 
-
-@dataclass(slots=True)
-class TrackedJob:
+@dataclass(slots=True, kw_only=True)
+class TrackedJob(JobFacts):
     """One job of a map, as far as its events tell.
 
     Attributes
@@ -41,18 +25,8 @@ class TrackedJob:
         ``"cluster.proc"``.
     submission, chunk
         What it computes.
-    status : JobStatus
-        Its state.
-    host : str
-        The slot that it ran on last.
-    reason : str
-        Why it is on hold, or was removed.
-    code, subcode : int
-        HTCondor's codes of the hold.
-    exit_code, signal : int or None
-        How it ended.
     ended : float
-        When that was read, on this process's monotonic clock; 0 while it hasn't.
+        When its end was read, on this process's monotonic clock; 0 while it hasn't.
     lost : bool
         It is gone from the queue, and its log does not say how.
     """
@@ -60,13 +34,6 @@ class TrackedJob:
     id: str
     submission: Submission
     chunk: int
-    status: JobStatus = JobStatus.IDLE
-    host: str = ""
-    reason: str = ""
-    code: int = 0
-    subcode: int = 0
-    exit_code: int | None = None
-    signal: int | None = None
     ended: float = 0.0
     lost: bool = False
 
@@ -147,33 +114,24 @@ class JobTable:
         for ad in ads:
             job = self._by_id.get((ad["ClusterId"], ad.get("ProcId", -1)))
             if job is not None and job.status == JobStatus.IDLE and ad.get("JobStatus") == JobStatus.HELD:
-                job.status, job.reason = JobStatus.HELD, str(ad.get("HoldReason", ""))
-                job.code, job.subcode = int(ad.get("HoldReasonCode", 0)), int(ad.get("HoldReasonSubCode", 0))
+                job.note_hold(ad)
 
     def _take(self, event: Event) -> None:
         kind, info = event.type, event.info
-        if kind == _SUBMIT:
+        if kind == EventType.SUBMIT:
             self._add(event)
-        elif kind == _CLUSTER_REMOVE:
+        elif kind == EventType.CLUSTER_REMOVE:
             self.gone[event.cluster] = time.monotonic()
-        elif kind == _FACTORY_PAUSED:
+        elif kind == EventType.FACTORY_PAUSED:
             self.paused[event.cluster] = str(info.get("Reason", ""))
-        elif kind == _FACTORY_RESUMED:
+        elif kind == EventType.FACTORY_RESUMED:
             self.paused.pop(event.cluster, None)
         job = self._by_id.get((event.cluster, event.proc))
-        if job is None or job.ended or kind not in _NEXT_STATUS:
+        if job is None or job.ended or not job.note(kind, info):
             return
-        job.status = _NEXT_STATUS[kind]
-        if kind == _EXECUTE:
-            job.host = str(info.get("SlotName") or info.get("ExecuteHost", ""))
+        if kind == EventType.EXECUTE:
             self.started.append(job)
-        elif kind == _HELD:
-            job.reason = str(info.get("HoldReason", ""))
-            job.code, job.subcode = int(info.get("HoldReasonCode", 0)), int(info.get("HoldReasonSubCode", 0))
-        elif kind == _ABORTED:
-            job.reason, job.ended = str(info.get("Reason", "")), time.monotonic()
-        elif kind == _TERMINATED:
-            job.exit_code, job.signal = info.get("ReturnValue"), info.get("TerminatedBySignal")
+        elif kind in (EventType.JOB_ABORTED, EventType.JOB_TERMINATED):
             job.ended = time.monotonic()
 
     def _add(self, event: Event) -> None:
@@ -181,5 +139,6 @@ class JobTable:
         notes = str(event.info.get("UserNotes") or event.info.get("LogNotes", "")).split()  # 23.x: the latter
         submission = next((s for s in self.submissions if notes[1:2] == [s.id]), None)
         if submission is not None:
-            job = TrackedJob(f"{event.cluster}.{event.proc}", submission, int(notes[2]))
-            self.by_chunk[submission.id, job.chunk] = self._by_id[event.cluster, event.proc] = job
+            chunk = int(notes[2])
+            job = TrackedJob(id=f"{event.cluster}.{event.proc}", submission=submission, chunk=chunk)
+            self.by_chunk[submission.id, chunk] = self._by_id[event.cluster, event.proc] = job

@@ -20,7 +20,7 @@ from condormap.errors import (
     SubmitRefusedError,
     UnsubmittedJobError,
 )
-from condormap.jobs.log import EventType
+from condormap.events import EventType
 
 SLEEP = {"executable": "/bin/sleep", "arguments": "2000"}
 TRUE = {"executable": "/bin/true"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import re
 import time
 import weakref
@@ -13,63 +12,11 @@ from typing import Any
 
 from ..condor import Condor, Event
 from ..errors import StorageError
+from ..events import EventType
 
 _BLOCK_END = b"\n...\n"
 _BATCH = 10_000  # events that are read in one go
-_LAST = (5, 9, 36)  # terminated, aborted, the cluster was removed
-
-
-class EventType(enum.IntEnum):
-    """The kinds of events, with HTCondor's own numbers: its manual, "Job Event Log Codes"."""
-
-    SUBMIT = 0
-    EXECUTE = 1
-    EXECUTABLE_ERROR = 2
-    CHECKPOINTED = 3
-    JOB_EVICTED = 4
-    JOB_TERMINATED = 5
-    IMAGE_SIZE = 6
-    SHADOW_EXCEPTION = 7
-    GENERIC = 8
-    JOB_ABORTED = 9
-    JOB_SUSPENDED = 10
-    JOB_UNSUSPENDED = 11
-    JOB_HELD = 12
-    JOB_RELEASED = 13
-    NODE_EXECUTE = 14
-    NODE_TERMINATED = 15
-    POST_SCRIPT_TERMINATED = 16
-    REMOTE_ERROR = 21
-    JOB_DISCONNECTED = 22
-    JOB_RECONNECTED = 23
-    JOB_RECONNECT_FAILED = 24
-    GRID_RESOURCE_UP = 25
-    GRID_RESOURCE_DOWN = 26
-    GRID_SUBMIT = 27
-    JOB_AD_INFORMATION = 28
-    JOB_STATUS_UNKNOWN = 29
-    JOB_STATUS_KNOWN = 30
-    JOB_STAGE_IN = 31
-    JOB_STAGE_OUT = 32
-    ATTRIBUTE_UPDATE = 33
-    PRESKIP = 34
-    CLUSTER_SUBMIT = 35
-    CLUSTER_REMOVE = 36
-    FACTORY_PAUSED = 37
-    FACTORY_RESUMED = 38
-    NONE = 39
-    FILE_TRANSFER = 40
-    RESERVE_SPACE = 41
-    RELEASE_SPACE = 42
-    FILE_COMPLETE = 43
-    FILE_USED = 44
-    FILE_REMOVED = 45
-    DATAFLOW_JOB_SKIPPED = 46
-    UNKNOWN = -1
-
-    @classmethod
-    def _missing_(cls, value: object) -> EventType:
-        return cls.UNKNOWN  # of a newer HTCondor than this list
+_LAST = (EventType.JOB_TERMINATED, EventType.JOB_ABORTED, EventType.CLUSTER_REMOVE)
 
 
 @dataclass(frozen=True)

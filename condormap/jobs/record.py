@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..condor import Event
+from ..events import EventType, JobFacts
 from ..status import JobStatus, hold_in_words
 
 #: The attributes of an ad that `JobRecord.take_ad` reads.
@@ -15,57 +16,24 @@ ATTRIBUTES = (
     " ExitCode ExitBySignal ExitSignal RemoteHost LastRemoteHost Owner"
 ).split()
 
-# Event numbers: HTCondor manual, "Job Event Log Codes".
-_SUBMIT, _EXECUTE, _EVICTED, _TERMINATED, _SHADOW_EXCEPTION, _ABORTED = 0, 1, 4, 5, 7, 9
-_SUSPENDED, _UNSUSPENDED, _HELD, _RELEASED, _RECONNECT_FAILED = 10, 11, 12, 13, 24
-_NEXT_STATUS = {
-    _SUBMIT: JobStatus.IDLE,
-    _EXECUTE: JobStatus.RUNNING,
-    _EVICTED: JobStatus.IDLE,
-    _SHADOW_EXCEPTION: JobStatus.IDLE,
-    _RECONNECT_FAILED: JobStatus.IDLE,
-    _RELEASED: JobStatus.IDLE,
-    _SUSPENDED: JobStatus.SUSPENDED,
-    _UNSUSPENDED: JobStatus.RUNNING,
-    _HELD: JobStatus.HELD,
-    _ABORTED: JobStatus.REMOVED,
-    _TERMINATED: JobStatus.COMPLETED,
-}
 _ENDED = (JobStatus.REMOVED, JobStatus.COMPLETED)
 
 
 @dataclass(slots=True)
-class JobRecord:
+class JobRecord(JobFacts):
     """One job, as far as its events and ads have told.
 
     Attributes
     ----------
-    status : JobStatus
-        Its state.
     in_log : bool
         Its log told of its submission, so it will tell of the rest too.
-    host : str
-        The slot that it runs on, or ran on last.
-    reason : str
-        Why it is on hold, or was removed.
-    code, subcode : int
-        HTCondor's codes of the hold.
-    exit_code, signal : int or None
-        How it ended.
     owner : str
         Whose it is; empty while no ad has told.
     lost : bool
         It is gone from the queue, and neither log nor history says how.
     """
 
-    status: JobStatus = JobStatus.IDLE
     in_log: bool = False
-    host: str = ""
-    reason: str = ""
-    code: int = 0
-    subcode: int = 0
-    exit_code: int | None = None
-    signal: int | None = None
     owner: str = ""
     lost: bool = False
 
@@ -81,25 +49,11 @@ class JobRecord:
 
     def take_event(self, event: Event) -> None:
         """Note what an event of the log says."""
-        kind, info = event.type, event.info
-        if kind == _SUBMIT:
+        if event.type == EventType.SUBMIT:
             self.in_log = True
-        if kind not in _NEXT_STATUS or (self.ended and not self.lost and kind not in (_ABORTED, _TERMINATED)):
-            return
-        self.status = _NEXT_STATUS[kind]
-        self.lost = False
-        if kind == _EXECUTE:
-            self.host = str(info.get("SlotName") or info.get("ExecuteHost", ""))
-        elif kind == _HELD:
-            self.reason = str(info.get("HoldReason", ""))
-            self.code, self.subcode = (
-                int(info.get("HoldReasonCode", 0)),
-                int(info.get("HoldReasonSubCode", 0)),
-            )
-        elif kind == _ABORTED:
-            self.reason = str(info.get("Reason", ""))
-        elif kind == _TERMINATED:
-            self.exit_code, self.signal = info.get("ReturnValue"), info.get("TerminatedBySignal")
+        final = event.type in (EventType.JOB_ABORTED, EventType.JOB_TERMINATED)
+        if (not self.ended or self.lost or final) and self.note(event.type, event.info):
+            self.lost = False
 
     def take_ad(self, ad: Mapping[str, Any]) -> None:
         """Note what an ad from the queue or from the history says."""
@@ -108,11 +62,7 @@ class JobRecord:
         self.owner = str(ad.get("Owner") or self.owner)
         self.host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or self.host)
         if self.status is JobStatus.HELD:
-            self.reason = str(ad.get("HoldReason") or "")
-            self.code, self.subcode = (
-                int(ad.get("HoldReasonCode") or 0),
-                int(ad.get("HoldReasonSubCode") or 0),
-            )
+            self.note_hold(ad)
         elif self.status is JobStatus.REMOVED:
             self.reason = str(ad.get("RemoveReason") or self.reason)
         elif self.status is JobStatus.COMPLETED:

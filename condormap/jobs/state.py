@@ -13,11 +13,11 @@ from typing import Any
 
 from ..condor import Condor, Event
 from ..errors import NoSuchJobError, RefusedError
+from ..events import EventType
 from ..status import JobStatus
 from .log import LogFollower, follow
 from .record import ATTRIBUTES, JobRecord
 
-_CLUSTER_REMOVE, _FACTORY_PAUSED, _FACTORY_RESUMED = 36, 37, 38
 _LIVE = [
     *("ClusterId", "ProcId"),
     *("JobMaterializeNextProcId", "JobMaterializeLimit", "JobMaterializePaused", "JobMaterializePauseReason"),
@@ -104,11 +104,11 @@ class ClusterState:
             self.set_log(Path(ad.get("Iwd") or "/", ad["UserLog"]))
 
     def _take_event(self, event: Event) -> None:
-        if event.type == _FACTORY_PAUSED and event.info.get("PauseCode") in _PAUSED:
+        if event.type == EventType.FACTORY_PAUSED and event.info.get("PauseCode") in _PAUSED:
             self._set_paused(str(event.info.get("Reason") or "no reason"))
-        elif event.type == _FACTORY_RESUMED:
+        elif event.type == EventType.FACTORY_RESUMED:
             self._set_paused("")
-        elif event.type == _CLUSTER_REMOVE:
+        elif event.type == EventType.CLUSTER_REMOVE:
             # What a factory never made leaves no event of its own. (Of a cluster without one, it says n_procs.)
             self._next = int(event.info.get("NextProcId", self.n_procs))
             for proc in self.unmade:
