@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
-    from .handle import CondorMap, Item
+    from .handle import CondorMap
     from .jobs.cluster import JobCluster
     from .jobs.group import JobGroup
     from .jobs.job import Job
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from .maps import load, remove
     from .options import JobOptions
     from .pool.personal import PersonalPool
+    from .results import Item
     from .status import ItemState, JobStatus
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "CondorMap": "handle",
-    "Item": "handle",
+    "Item": "results",
     "ItemState": "status",
     "Job": "jobs.job",
     "JobCluster": "jobs.cluster",

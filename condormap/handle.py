@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 from .condor import Action, ActResult, connect
-from .errors import (
-    CondormapError,
-    InvalidInputError,
-    JobHeldError,
-    RemoteError,
-    StorageError,
-    WaitTimeoutError,
-)
+from .errors import CondormapError, InvalidInputError, JobHeldError, StorageError
 from .options import JobOptions
-from .payload import RESULT, read_items
 from .report.progress import Progress
-from .serialize import unpickle_item
+from .results import Errors, InOrder, Item, Results
 from .state import MapState
 from .status import ItemState
 from .store import read_record, submission_folders
@@ -28,38 +19,6 @@ from .submission import CLOCKS, Submission, load_submission, note_cluster
 from .times import deadline
 from .tracking import TrackedJob
 from .waiting import Waiter
-
-Errors = Literal["raise", "return", "skip"]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One item of a map that is settled: it has an outcome, or a reason why it has none.
-
-    Attributes
-    ----------
-    index : int
-        Its place in the input.
-    state : ItemState
-        Its state.
-    host : str
-        Where it was computed; empty where it wasn't.
-    attempt : int
-        The attempt of its job that computed it, from 0.
-    error : BaseException or None
-        Why it has no result.
-    """
-
-    index: int
-    state: ItemState
-    host: str
-    attempt: int
-    error: BaseException | None
-    _map: CondorMap
-
-    def result(self) -> Any:
-        """Return the item's result, or raise its error."""
-        return self._map[self.index]
 
 
 class CondorMap:
@@ -85,10 +44,10 @@ class CondorMap:
         self.tag = record.tag
         self.progress = progress
         self._record = record
-        self._with_input = with_input
         self._condor = connect(record.address)
         self._submissions = [self._found(load_submission(folder)) for folder in submission_folders(path)]
         self._state = MapState(path, record.n_items, self._submissions, self._condor)
+        self._results = Results(path, self._state, self._waiter, with_input=with_input)
 
     def _found(self, submission: Submission) -> Submission:
         """Return the submission with its cluster, which is looked up when a submit was interrupted."""
@@ -114,10 +73,10 @@ class CondorMap:
     # -- results ---------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return self._record.n_items
+        return len(self._results)
 
     def __iter__(self) -> Iterator[Any]:
-        return _Results(self)
+        return InOrder(self._results)
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -125,15 +84,15 @@ class CondorMap:
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            items = range(len(self))[index]
-            with self._waiter() as waiter:
-                return [self._result(item, waiter) for item in items]
+            return self._results.some(range(len(self))[index])
+        return self._results.one(self._item_of(index))
+
+    def _item_of(self, index: int) -> int:
+        """Return the item of an index, which may count from the end."""
         try:
-            item = range(len(self))[index]
+            return range(len(self))[index]
         except IndexError:
             raise IndexError(f"the map has {len(self)} items, and none with the index {index}") from None
-        with self._waiter() as waiter:
-            return self._result(item, waiter)
 
     def results(self, errors: Errors = "raise", timeout: float | None = None) -> list[Any]:
         """Wait for all results and return them in order.
@@ -151,101 +110,20 @@ class CondorMap:
         WaitTimeoutError
             The time passed first.
         """
-        if errors not in ("raise", "return", "skip"):
-            raise InvalidInputError(f'errors must be "raise", "return" or "skip", not {errors!r}')
-        until = deadline(timeout)
-        found: list[Any] = []
-        with self._waiter() as waiter:
-            item = 0
-            while item < len(self):
-                error = self._wait_for(item, waiter, until)
-                if error is None:
-                    try:
-                        values = self._values_from(item)
-                        found += values
-                        item += len(values)
-                        continue
-                    except RemoteError as unreadable:
-                        error = unreadable
-                if errors == "raise":
-                    raise error
-                if errors == "return":
-                    found.append(error)
-                item += 1
-        return found
+        return self._results.all(errors, timeout)
 
     def as_completed(self) -> Generator[Item]:
         """Yield every item as soon as it is settled, in the order in which they are.
 
         Items that are on hold come last, when nothing else is left to wait for.
         """
-        state, outcomes, seen = self._state, self._state.outcomes, 0
-        with self._waiter() as waiter:
-            while True:
-                waiter.until(lambda: outcomes.n_frames > seen or state.all_settled())  # noqa: B023
-                if seen == outcomes.n_frames:
-                    break
-                for item in outcomes.arrived(seen):
-                    yield self._item(item)
-                seen += 1
-        for item in [item for item in range(len(self)) if not outcomes.states[item]]:
-            yield self._item(item)
+        return self._results.as_completed()
 
     def errors(self) -> dict[int, BaseException]:
         """Return the errors so far, by item, without waiting."""
         self._state.poll()
-        return {item: error for item in range(len(self)) if (error := self._error(item)) is not None}
-
-    def _result(self, item: int, waiter: Waiter) -> Any:
-        """Wait for an item and return its result, or raise its error."""
-        error = self._wait_for(item, waiter)
-        if error is not None:
-            raise error
-        return self._value(item)
-
-    def _wait_for(self, item: int, waiter: Waiter, until: float | None = None) -> BaseException | None:
-        """Wait until an item is settled, and return why it has no result; None where it has one."""
-        state = self._state
-        if not state.outcomes.states[item] and not waiter.until(lambda: state.is_settled(item), until):
-            raise WaitTimeoutError(
-                f"item {item} had no outcome when the time was over ({state.outcomes.n_finished} of {len(self)} "
-                "items have one); its job goes on, and the handle stays usable"
-            )
-        return self._error(item)
-
-    def _value(self, item: int) -> Any:
-        """Return the result of an item that has one."""
-        value = self._state.outcomes.value(item)
-        return (self._input(item), value) if self._with_input else value
-
-    def _values_from(self, item: int) -> list[Any]:
-        """Return the results of an item that has one and of those right after it, as many as are read at once."""
-        values = self._state.outcomes.values_from(item)
-        if not self._with_input:
-            return values
-        items = range(item, item + len(values))
-        inputs = [
-            unpickle_item(index, data)
-            for index, data in zip(items, read_items(self.path, items), strict=True)
-        ]
-        return list(zip(inputs, values, strict=True))
-
-    def _error(self, item: int) -> BaseException | None:
-        """Return why an item has no result; None where it has one, or may still get one."""
-        letter = self._state.outcomes.states[item]
-        if not letter:
-            return self._state.failure(*self._state.chunk_of(item))
-        return None if chr(letter) == RESULT else self._state.outcomes.error(item)
-
-    def _input(self, item: int) -> Any:
-        (data,) = read_items(self.path, (item,))
-        return unpickle_item(item, data)
-
-    def _item(self, item: int) -> Item:
-        state = self._state
-        attempt = state.outcomes.attempt(item) if state.outcomes.states[item] else {}
-        host, number = attempt.get("host", ""), attempt.get("attempt", 0)
-        return Item(item, state.item_state(item), host, number, self._error(item), self)
+        found = ((item, self._results.error(item)) for item in range(len(self)))
+        return {item: error for item, error in found if error is not None}
 
     # -- waiting ---------------------------------------------------------------------------------------------
 
@@ -338,43 +216,3 @@ class CondorMap:
         if action in (Action.RELEASE, Action.REMOVE):
             self._state.note_end_of_holds()
         return result
-
-
-class _Results(Iterator[Any]):
-    """The results in order. Not a generator: it goes on after an item that raised."""
-
-    def __init__(self, m: CondorMap) -> None:
-        self._map = m
-        self._next = 0
-        self._values: list[Any] = []  # results that were read at once
-        self._place = 0  # of the next one in them
-        self._waiter = m._waiter()
-
-    def __next__(self) -> Any:
-        place = self._place
-        try:
-            value = self._values[place]
-        except IndexError:
-            # At once, and before the wait: interrupted in it, the same item comes again.
-            self._next, self._values, self._place = self._next + place, [], 0
-            self._values, place = self._read(self._next), 0
-            value = self._values[0]
-        self._place = place + 1
-        return value
-
-    def _read(self, item: int) -> list[Any]:
-        """Wait for an item; return its result and those that come with it, or raise its error."""
-        if item == len(self._map):
-            self._waiter.__exit__()
-            raise StopIteration
-        error = self._map._wait_for(item, self._waiter)
-        if error is None:
-            try:
-                return self._map._values_from(item)
-            except RemoteError as unreadable:
-                error = unreadable
-        self._next = item + 1
-        self._waiter.__exit__()  # the next wait shows another bar
-        if isinstance(error, StopIteration):  # as in a generator: else it would look like the end
-            raise RuntimeError(f"item {item} raised StopIteration") from error
-        raise error

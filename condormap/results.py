@@ -1,0 +1,214 @@
+"""The results of a map as they come: one, all in order, or each as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import InvalidInputError, RemoteError, WaitTimeoutError
+from .payload import RESULT, read_items
+from .serialize import unpickle_item
+from .state import MapState
+from .status import ItemState
+from .times import deadline
+from .waiting import Waiter
+
+Errors = Literal["raise", "return", "skip"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a map that is settled: it has an outcome, or a reason why it has none.
+
+    Attributes
+    ----------
+    index : int
+        Its place in the input.
+    state : ItemState
+        Its state.
+    host : str
+        Where it was computed; empty where it wasn't.
+    attempt : int
+        The attempt of its job that computed it, from 0.
+    error : BaseException or None
+        Why it has no result.
+    """
+
+    index: int
+    state: ItemState
+    host: str
+    attempt: int
+    error: BaseException | None
+    _results: Results
+
+    def result(self) -> Any:
+        """Return the item's result, or raise its error."""
+        return self._results.one(self.index)
+
+
+class Results:
+    """The results of one map.
+
+    Parameters
+    ----------
+    path : Path
+        The map's folder.
+    state : MapState
+        Its state.
+    new_waiter : callable
+        Begins a wait.
+    with_input : bool
+        A result is a pair (item, result).
+    """
+
+    def __init__(
+        self, path: Path, state: MapState, new_waiter: Callable[[], Waiter], *, with_input: bool = False
+    ) -> None:
+        self.path = path
+        self.state = state
+        self.new_waiter = new_waiter
+        self.with_input = with_input
+
+    def __len__(self) -> int:
+        return len(self.state.outcomes.states)
+
+    def one(self, item: int) -> Any:
+        """Wait for an item and return its result, or raise its error."""
+        return self.some((item,))[0]
+
+    def some(self, items: range | tuple[int, ...]) -> list[Any]:
+        """Wait for some items and return their results, or raise the first error."""
+        found = []
+        with self.new_waiter() as waiter:
+            for item in items:
+                error = self.wait_for(item, waiter)
+                if error is not None:
+                    raise error
+                found.append(self._value(item))
+        return found
+
+    def all(self, errors: Errors, timeout: float | None) -> list[Any]:
+        """Wait for all items and return their results; see `CondorMap.results`."""
+        if errors not in ("raise", "return", "skip"):
+            raise InvalidInputError(f'errors must be "raise", "return" or "skip", not {errors!r}')
+        until = deadline(timeout)
+        found: list[Any] = []
+        with self.new_waiter() as waiter:
+            item = 0
+            while item < len(self):
+                error = self.wait_for(item, waiter, until)
+                if error is None:
+                    try:
+                        values = self.values_from(item)
+                        found += values
+                        item += len(values)
+                        continue
+                    except RemoteError as unreadable:
+                        error = unreadable
+                if errors == "raise":
+                    raise error
+                if errors == "return":
+                    found.append(error)
+                item += 1
+        return found
+
+    def as_completed(self) -> Generator[Item]:
+        """Yield every item as soon as it is settled; see `CondorMap.as_completed`."""
+        state, outcomes, seen = self.state, self.state.outcomes, 0
+        with self.new_waiter() as waiter:
+            while True:
+                waiter.until(lambda: outcomes.n_frames > seen or state.all_settled())  # noqa: B023
+                if seen == outcomes.n_frames:
+                    break
+                for item in outcomes.arrived(seen):
+                    yield self.item(item)
+                seen += 1
+        for item in [item for item in range(len(self)) if not outcomes.states[item]]:
+            yield self.item(item)
+
+    def wait_for(self, item: int, waiter: Waiter, until: float | None = None) -> BaseException | None:
+        """Wait until an item is settled, and return why it has no result; None where it has one."""
+        state = self.state
+        if not state.outcomes.states[item] and not waiter.until(lambda: state.is_settled(item), until):
+            raise WaitTimeoutError(
+                f"item {item} had no outcome when the time was over ({state.outcomes.n_finished} of {len(self)} "
+                "items have one); its job goes on, and the handle stays usable"
+            )
+        return self.error(item)
+
+    def _value(self, item: int) -> Any:
+        """Return the result of an item that has one."""
+        value = self.state.outcomes.value(item)
+        return (self._input(item), value) if self.with_input else value
+
+    def values_from(self, item: int) -> list[Any]:
+        """Return the results of an item that has one and of those right after it, as many as are read at once."""
+        values = self.state.outcomes.values_from(item)
+        if not self.with_input:
+            return values
+        items = range(item, item + len(values))
+        inputs = [
+            unpickle_item(index, data)
+            for index, data in zip(items, read_items(self.path, items), strict=True)
+        ]
+        return list(zip(inputs, values, strict=True))
+
+    def error(self, item: int) -> BaseException | None:
+        """Return why an item has no result; None where it has one, or may still get one."""
+        letter = self.state.outcomes.states[item]
+        if not letter:
+            return self.state.failure(*self.state.chunk_of(item))
+        return None if chr(letter) == RESULT else self.state.outcomes.error(item)
+
+    def item(self, item: int) -> Item:
+        """Return an item that is settled."""
+        state = self.state
+        attempt = state.outcomes.attempt(item) if state.outcomes.states[item] else {}
+        host, number = attempt.get("host", ""), attempt.get("attempt", 0)
+        return Item(item, state.item_state(item), host, number, self.error(item), self)
+
+    def _input(self, item: int) -> Any:
+        (data,) = read_items(self.path, (item,))
+        return unpickle_item(item, data)
+
+
+class InOrder(Iterator[Any]):
+    """The results in order. Not a generator: it goes on after an item that raised."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self._next = 0
+        self._values: list[Any] = []  # results that were read at once
+        self._place = 0  # of the next one in them
+        self._waiter = results.new_waiter()
+
+    def __next__(self) -> Any:
+        place = self._place
+        try:
+            value = self._values[place]
+        except IndexError:
+            # At once, and before the wait: interrupted in it, the same item comes again.
+            self._next, self._values, self._place = self._next + place, [], 0
+            self._values, place = self._read(self._next), 0
+            value = self._values[0]
+        self._place = place + 1
+        return value
+
+    def _read(self, item: int) -> list[Any]:
+        """Wait for an item; return its result and those that come with it, or raise its error."""
+        if item == len(self._results):
+            self._waiter.__exit__()
+            raise StopIteration
+        error = self._results.wait_for(item, self._waiter)
+        if error is None:
+            try:
+                return self._results.values_from(item)
+            except RemoteError as unreadable:
+                error = unreadable
+        self._next = item + 1
+        self._waiter.__exit__()  # the next wait shows another bar
+        if isinstance(error, StopIteration):  # as in a generator: else it would look like the end
+            raise RuntimeError(f"item {item} raised StopIteration") from error
+        raise error
