@@ -41,7 +41,7 @@ every_call = pytest.mark.parametrize("call", CALLS)
 @pytest.fixture(scope="module")
 def disposable() -> Iterator[PersonalPool]:
     """A pool that the tests of this file may harm."""
-    with PersonalPool(cpus=1, memory=1024, fsync=False, settings={"MASTER_BACKOFF_CONSTANT": "1"}) as pool:
+    with PersonalPool(cpus=1, memory=1024, fsync=False) as pool:
         yield pool
 
 

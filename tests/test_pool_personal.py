@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -66,6 +67,16 @@ def everything_of(pool: PersonalPool) -> list[psutil.Process]:
     assert pool.pid is not None
     guard = psutil.Process(pool.pid)
     return [guard, *guard.children(recursive=True)]
+
+
+def schedd_of(pool: PersonalPool) -> psutil.Process:
+    """The oldest process of that name: it forks to answer queries."""
+    schedds = []
+    for process in everything_of(pool):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name() == "condor_schedd":
+                schedds.append((process.create_time(), process.pid))
+    return psutil.Process(min(schedds)[1])
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -153,6 +164,10 @@ def test_the_log_of_a_daemon_can_be_read(pool: PersonalPool) -> None:
     assert any("STARTING UP" in line for line in pool.logs("schedd", 10_000))
     with pytest.raises(InvalidInputError, match="SchedLog"):
         pool.logs("nonsense")
+
+
+def test_a_job_has_10_seconds_to_end_when_it_is_told_to(pool: PersonalPool) -> None:
+    assert set(tool(pool, "condor_status", "-af", "MachineMaxVacateTime").split()) == {"10"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -295,6 +310,28 @@ def test_a_pool_ends_with_the_process_that_owns_it(tmp_path: Path) -> None:
     owner.send_signal(signal.SIGKILL)
     owner.communicate(timeout=10)
     until(lambda: gone(processes))
+
+
+def test_a_claim_that_the_schedd_does_not_use_is_given_up(detached: PersonalPool) -> None:
+    schedd, startd_log = schedd_of(detached), detached.folder / "log" / "StartLog"
+    log = submit(detached, "exit 0", "request_cpus = 1", "request_memory = 512")
+    until(lambda: "claiming protocol successful" in startd_log.read_text())
+    schedd.suspend()  # before it has started a shadow, which would use the claim
+    try:
+        until(lambda: "Claimed/Idle -> Preempting" in startd_log.read_text(), seconds=40)
+    finally:
+        schedd.resume()
+    assert "Idle -> Busy" not in startd_log.read_text()
+    until(lambda: happened(log, 5))  # it asks for the whole pool
+
+
+def test_a_schedd_that_is_killed_is_started_again_at_once_and_its_jobs_run(detached: PersonalPool) -> None:
+    log = submit(detached, f"test -e {detached.folder}/again || sleep 1000")
+    until(lambda: happened(log, 1))
+    (detached.folder / "again").touch()
+    schedd_of(detached).kill()
+    until(lambda: happened(log, 5), seconds=60)
+    assert "condor_schedd in 2 seconds" in (detached.folder / "log" / "MasterLog").read_text()
 
 
 def test_an_idle_pool_ends_itself_but_not_while_a_job_is_in_the_queue(tmp_path: Path) -> None:

@@ -144,7 +144,8 @@ def _latency(settings: PoolSettings) -> dict[str, object]:
         "CLAIM_WORKLIFE": -1,
         "GUIDANCE_MUMS_THE_WORD": True,  # else 25.x lets every short job with file transfer sleep for 5 s
         "RUNBENCHMARKS": False,
-        "UPDATE_INTERVAL": 60,
+        # IS_OWNER below is looked at by a poll (every 5 s, while there are claims) that only an update begins.
+        "UPDATE_INTERVAL": 15,
         "STARTER_INITIAL_UPDATE_INTERVAL": 2,
         "STARTER_UPDATE_INTERVAL": 5,
         "SHADOW_QUEUE_UPDATE_INTERVAL": 60,
@@ -198,13 +199,16 @@ def _policy(settings: PoolSettings) -> dict[str, object]:
     if not shutil.which("docker"):
         probes["DOCKER"] = ""
     return {
-        # A claim that the schedd forgot (its job was held as it started) would keep its part of the pool for ever.
+        # A daemon that died is started again after 2 s instead of 10, should it die again after 3, 5, 9...
+        "MASTER_BACKOFF_CONSTANT": 1,
+        # A claim that the schedd forgot (its job was held as it started, or it crashed) would keep its part of the
+        # pool for ever. It is given up 15 to 20 s after it began to idle.
         "IS_OWNER": 'State == "Claimed" && Activity == "Idle" && time() - EnteredCurrentActivity > 15',
         "NEGOTIATOR_CONSIDER_PREEMPTION": False,
         "SUSPEND": False,
         "PREEMPT": False,
         "KILL": False,
-        "MACHINE_MAX_VACATE_TIME": 10,
+        "MachineMaxVacateTime": 10,
         # A starter whose program can't be executed hangs, and its slot with it, until it is killed.
         "KILLING_TIMEOUT": 3,
         # The pool stops as a whole: after it there is no running job to reconnect to, and with a lease the
