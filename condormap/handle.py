@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, overload
 
 from .condor import Action, ActResult, connect
-from .errors import CondormapError, InvalidInputError, JobHeldError, StorageError
+from .errors import CondormapError, InvalidInputError, JobHeldError
 from .options import JobOptions
 from .report.progress import Progress
 from .results import Errors, InOrder, Item, Results
 from .state import MapState
 from .status import ItemState
-from .store import read_record, submission_folders
-from .submission import CLOCKS, Submission, load_submission, note_cluster
+from .store import read_record
+from .submitting import complete
 from .times import deadline
 from .tracking import TrackedJob
 from .waiting import Waiter
@@ -45,21 +45,9 @@ class CondorMap:
         self.progress = progress
         self._record = record
         self._condor = connect(record.address)
-        self._submissions = [self._found(load_submission(folder)) for folder in submission_folders(path)]
+        self._submissions = complete(self._condor, path)
         self._state = MapState(path, record.n_items, self._submissions, self._condor)
         self._results = Results(path, self._state, self._waiter, with_input=with_input)
-
-    def _found(self, submission: Submission) -> Submission:
-        """Return the submission with its cluster, which is looked up when a submit was interrupted."""
-        if submission.cluster is not None:
-            return submission
-        cluster = self._condor.find_submission(submission.id, since=submission.created - CLOCKS)
-        if cluster is None:
-            raise StorageError(
-                f"the map {self.tag!r} was never submitted: its process was stopped before that. "
-                f"condormap.remove({self.tag!r}) removes its folder, {self.path}"
-            )
-        return note_cluster(submission, cluster)
 
     def __repr__(self) -> str:
         try:

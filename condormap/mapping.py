@@ -5,25 +5,25 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from . import store
 from .address import PoolAddress
-from .bundle import bundle
 from .capacity import jobs_at_once
 from .chunks import plan_chunks
 from .condor import Condor, connect
-from .errors import CondorError, InvalidInputError, StorageError, SubmitUnknownError
+from .errors import InvalidInputError
 from .handle import CondorMap
+from .locks import locked
 from .options import JobOptions
 from .paths import data_home, maps_folder
 from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
 from .serialize import describe_function, local_modules, pickled_by_value, write_function, write_items
-from .submission import CLOCKS, describe, load_submission, submit
+from .submission import load_submission
+from .submitting import submit_or_discard, write_submission
 
 _OPTIONS = {field.name for field in dataclasses.fields(JobOptions)}
 
@@ -102,7 +102,7 @@ def condormap(
     folder = maps_folder() / tag
     with store.storage_errors(folder):
         _private(data_home())
-    with store.staging(maps_folder()) as new:
+    with store.staging(maps_folder()) as new, locked(new) as lock:
         with pickled_by_value(_modules_by_value(condor)):
             n_items = write_items(new, iterables, strict=strict)
             with store.storage_errors(folder):
@@ -114,13 +114,10 @@ def condormap(
             if n_items:
                 slots = jobs_at_once(condor, job_options)
                 chunks = plan_chunks(n_items, chunksize=chunksize, slots=slots)
-                spec = {"items": "../..", "star": record.star, "retries": 0}
-                part = store.create_submission(new, chunks, spec, job_options.as_record())
-                final = folder / part.relative_to(new)
-                text = describe(load_submission(part), final, record, bundle(data_home()), slots)
+                write_submission(new, folder, record, chunks, job_options, slots=slots)
             os.rename(new, folder)
-    if n_items:
-        _submit_or_clean_up(condor, folder, final, text)
+        for part in store.submission_folders(folder):
+            submit_or_discard(condor, load_submission(part), lock=lock, discard=folder)
     return CondorMap(folder, with_input=with_input, progress=progress)
 
 
@@ -163,26 +160,3 @@ def _private(folder: Path) -> None:
     """Make condormap's folder, for this user only."""
     if not folder.is_dir():
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-
-
-def _submit_or_clean_up(condor: Condor, folder: Path, part: Path, description: str) -> None:
-    """Submit a new map; where that surely failed, leave nothing behind."""
-    submission = load_submission(part)
-    try:
-        submit(condor, submission, description)
-    except SubmitUnknownError as error:
-        error.add_note(f"condormap: load({folder.name!r}) returns the map if it is in the queue")
-        raise
-    except KeyboardInterrupt as interrupt:
-        try:
-            cluster = condor.find_submission(submission.id, since=submission.created - CLOCKS, deadline=5.0)
-            if cluster is not None:
-                condor.act("remove", jobs=[str(cluster)], reason="interrupted while it was submitted")
-        except CondorError:
-            interrupt.add_note(f"condormap: jobs may be in the queue; remove({folder.name!r}) removes them")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    except (CondorError, InvalidInputError, StorageError):
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

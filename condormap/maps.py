@@ -12,7 +12,8 @@ from .condor import connect
 from .errors import InvalidInputError, WaitTimeoutError
 from .handle import CondorMap
 from .paths import maps_folder
-from .submission import CLOCKS, load_submission
+from .submission import load_submission
+from .submitting import find_cluster
 
 
 def load(tag: str, *, with_input: bool = False, progress: bool | None = None) -> CondorMap:
@@ -55,7 +56,7 @@ def remove(tag: str, *, timeout: float = 30.0) -> None:
     folder = _folder_of(tag)
     condor = connect(store.read_record(folder).address)
     parts = [load_submission(part) for part in store.submission_folders(folder)]
-    clusters = [s.cluster or condor.find_submission(s.id, since=s.created - CLOCKS) for s in parts]
+    clusters = [s.cluster or find_cluster(condor, s) for s in parts]
     ids = [str(cluster) for cluster in clusters if cluster is not None]
     if ids:
         there = " || ".join(f"ClusterId == {cluster}" for cluster in ids)

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import getpass
 import json
 import os
 import random
@@ -32,14 +31,13 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .address import PoolAddress
 from .errors import CondormapError, InvalidInputError, StorageError
-from .payload import make_shards, write_chunks
 
 LAYOUT = 1
 RECORD_FILE, EVENTS_FILE = "map.json", "events.log"
@@ -198,28 +196,6 @@ def new_record(tag: str, n_items: int, star: bool, function: str, address: PoolA
     return MapRecord(
         new_id(), tag, time.time(), n_items, star, function, config, address.collector, address.schedd
     )
-
-
-def create_submission(
-    folder: Path, chunks: Sequence[range], spec: dict[str, Any], options: dict[str, Any]
-) -> Path:
-    """Make the folder of the map's next submission, all but the submit description; return it."""
-    parent = folder / "submissions"
-    with staging(parent) as new:
-        write_chunks(new, chunks)
-        write_json(new / "spec.json", spec)
-        write_json(
-            new / "submission.json",
-            {"id": new_id(), "created": time.time(), "user": getpass.getuser(), "options": options},
-        )
-        for name in ("outcomes", "stdio"):
-            make_shards(new / name, len(chunks))
-        while True:
-            target = parent / str(sum(1 for path in parent.iterdir() if path.name.isdigit()))
-            with contextlib.suppress(FileExistsError):
-                target.mkdir()  # taken; an empty folder is replaced by the rename
-                os.rename(new, target)
-                return target
 
 
 def submission_folders(folder: Path) -> list[Path]:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .condor import Condor
 from .options import JobOptions, escape, one_line, quote
 from .payload import FILES_PER_FOLDER, SELECTION_FILE, array_from, chunk_file, read_chunks
 from .store import EVENTS_FILE, MapRecord, write_json
@@ -21,10 +20,10 @@ from .store import EVENTS_FILE, MapRecord, write_json
 # libraries; the rest is the job's own business (`environment=`).
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "TZ")
 
-CLOCKS = 600.0  # seconds by which the clocks of two machines may differ
-
 # Idle jobs that a factory keeps in the queue, per slot: a claim that finds no idle job is given back.
 _IDLE_PER_SLOT, _LEAST_IDLE = 3, 10
+
+_QUEUE = "queue chunk, shard from (\n"
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ def load_submission(folder: Path) -> Submission:
     )
 
 
-def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, slots: int) -> str:
-    """Return the submit description of a submission, without its queue statement; also write it to the folder.
+def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, slots: int) -> None:
+    """Write the submit description of a submission into its folder; condor_submit takes the file as it is.
 
     Parameters
     ----------
@@ -125,22 +124,18 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
     if "hold" not in {name.lower() for name in submission.options.submit}:  # a factory would not heed it
         commands["max_idle"] = str(max(_LEAST_IDLE, _IDLE_PER_SLOT * slots))
     text = "".join(f"{name} = {value}\n" for name, value in commands.items())
-    # For people: condor_submit takes the file as it is.
     table = "".join(f"{row['chunk']}, {row['shard']}\n" for row in rows(len(submission.chunks)))
-    (submission.folder / "submit.sub").write_text(f"{text}queue chunk, shard from (\n{table})\n")
-    return text
+    (submission.folder / "submit.sub").write_text(f"{text}{_QUEUE}{table})\n")
+
+
+def description_of(submission: Submission) -> str:
+    """Return the submit description of a submission without its queue statement, which `rows` stands for."""
+    return (submission.folder / "submit.sub").read_text().partition(_QUEUE)[0]
 
 
 def rows(n_chunks: int) -> list[dict[str, str]]:
     """Return the item data of a submission: a row for each chunk."""
     return [{"chunk": str(chunk), "shard": str(chunk // FILES_PER_FOLDER)} for chunk in range(n_chunks)]
-
-
-def submit(condor: Condor, submission: Submission, description: str) -> int:
-    """Submit, note the cluster in the folder, and return it."""
-    submitted = condor.submit(description, rows=rows(len(submission.chunks)), submission_id=submission.id)
-    note_cluster(submission, submitted.cluster)
-    return submitted.cluster
 
 
 def note_cluster(submission: Submission, cluster: int) -> Submission:

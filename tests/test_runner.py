@@ -16,7 +16,6 @@ import subprocess
 import sys
 import threading
 import time
-from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,12 @@ import numpy
 import psutil
 import pytest
 
-from condormap import store
 from condormap.bundle import bundle
 from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback
 from condormap.outcomes import ChunkReader, Outcomes
-from condormap.payload import SELECTION_FILE, array_bytes, chunk_file, read_frames
+from condormap.payload import chunk_file, read_frames
 from condormap.serialize import pickled_by_value, write_function, write_items
+from condormap.submitting import write_work
 from condormap.worker import AREA_SIZE, FLUSH_SIZE, MAX_RECORDS
 
 SOON = 30.0  # seconds after which a test gives up waiting
@@ -53,10 +52,10 @@ class Map:
         with pickled_by_value([__name__]):
             self.n_items = write_items(folder, iterables)
             write_function(folder, function)
-        spec = {"items": "../..", "star": len(iterables) > 1, "retries": retries}
-        self.folder = store.create_submission(folder, chunks or [range(self.n_items)], spec, {})
-        if selection is not None:
-            (self.folder / SELECTION_FILE).write_bytes(array_bytes(array("Q", selection)))
+        self.folder = folder / "submissions" / "0"
+        self.folder.mkdir(parents=True)
+        spec = {"star": len(iterables) > 1, "retries": retries}
+        write_work(self.folder, chunks or [range(self.n_items)], spec, selection)
 
     def stdio(self, stream: str, chunk: int = 0) -> Path:
         return Path(chunk_file(self.folder / "stdio", chunk, stream))

@@ -16,11 +16,8 @@ import pytest
 from condormap import store
 from condormap.address import PoolAddress
 from condormap.errors import InvalidInputError, StorageError
-from condormap.payload import read_chunks
 
 ADDRESS = PoolAddress(Path("/etc/condor/condor_config"), "cm.lab.example", "submit.lab.example")
-OPTIONS: dict[str, Any] = {"cpus": 1}
-SPEC = {"items": "../..", "star": False, "retries": 0}
 
 
 # -- tags ------------------------------------------------------------------------------------------------------
@@ -143,35 +140,6 @@ def test_a_map_s_folder_is_its_user_s_alone(tmp_path: Path) -> None:
     with store.staging(tmp_path / "maps") as new:
         assert new.stat().st_mode & 0o077 == 0
         assert (tmp_path / "maps").stat().st_mode & 0o077 == 0
-
-
-def test_a_submission_s_folder_has_what_its_jobs_need(tmp_path: Path) -> None:
-    folder = store.create_submission(tmp_path, [range(2), range(2, 5)], SPEC, OPTIONS)
-    assert folder == tmp_path / "submissions" / "0"
-    assert read_chunks(folder) == [range(2), range(2, 5)]
-    assert json.loads((folder / "spec.json").read_bytes()) == SPEC
-    record = json.loads((folder / "submission.json").read_bytes())
-    assert record["options"] == OPTIONS
-    assert {"id", "created", "user"} < record.keys()
-    assert (folder / "outcomes" / "0").is_dir()
-    assert (folder / "stdio" / "0").is_dir()
-
-
-def test_submissions_are_numbered_in_order(tmp_path: Path) -> None:
-    made = [store.create_submission(tmp_path, [range(1)], SPEC, OPTIONS) for _ in range(11)]
-    assert store.submission_folders(tmp_path) == made
-    assert [path.name for path in made] == [str(n) for n in range(11)]
-
-
-def test_two_processes_never_get_the_same_submission_folder(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(8) as executor:
-        made = list(
-            executor.map(lambda n: store.create_submission(tmp_path, [range(n)], SPEC, OPTIONS), range(1, 25))
-        )
-    assert len(set(made)) == 24
-    assert store.submission_folders(tmp_path) == sorted(made, key=lambda path: int(path.name))
-    for n, folder in enumerate(made, 1):
-        assert read_chunks(folder) == [range(n)]
 
 
 def test_a_folder_without_submissions_has_none(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from condormap import errors
@@ -73,9 +73,14 @@ class Calls:
         """Have the schedd do something, once."""
         return self._certain(name, deadline, {"at": self._at, **arguments}, again=False)
 
-    def change_or_uncertain(self, name: str, deadline: float, **arguments: Any) -> Any:
-        """Have the schedd do something, once; raise `UncertainError` unless it is known how that ended."""
-        return self._make(name, deadline, {"at": self._at, **arguments}, again=False)
+    def change_or_uncertain(
+        self, name: str, deadline: float, descriptors: Sequence[int] = (), **arguments: Any
+    ) -> Any:
+        """Have the schedd do something, once; raise `UncertainError` unless it is known how that ended.
+
+        The child has copies of `descriptors` meanwhile.
+        """
+        return self._make(name, deadline, {"at": self._at, **arguments}, again=False, descriptors=descriptors)
 
     def _certain(
         self, name: str, deadline: float | None, arguments: Mapping[str, Any], *, again: bool
@@ -86,10 +91,18 @@ class Calls:
         except UncertainError as uncertain:
             raise uncertain.failure from None
 
-    def _make(self, name: str, seconds: float, arguments: Mapping[str, Any], *, again: bool) -> Any:
+    def _make(
+        self,
+        name: str,
+        seconds: float,
+        arguments: Mapping[str, Any],
+        *,
+        again: bool,
+        descriptors: Sequence[int] = (),
+    ) -> Any:
         until = time.monotonic() + seconds
         try:
-            kind, value, log = self.process.call(name, arguments, until=until)
+            kind, value, log = self.process.call(name, arguments, until=until, descriptors=descriptors)
         except ChildStartError as error:
             raise self._not_started(name, error) from error
         except ChildTimeoutError as error:

@@ -39,8 +39,11 @@ def main(descriptor: int, path: list[str]) -> None:
         answer = bindings.answer
     while True:
         try:
-            name, arguments = wire.receive(sock)
-            wire.send(sock, answer(name, arguments))
+            (name, arguments), held = wire.receive_with_descriptors(sock)
+            result = answer(name, arguments)
+            for each in held:
+                os.close(each)
+            wire.send(sock, result)
         except (EOFError, ConnectionError):
             return
 

@@ -73,6 +73,7 @@ class Condor:
         count: int = 0,
         submission_id: str,
         deadline: float | None = None,
+        lock: int | None = None,
     ) -> Submitted:
         """Submit one cluster. It is submitted once or not at all, or `SubmitUnknownError` is raised.
 
@@ -92,6 +93,9 @@ class Condor:
         deadline : float, optional
             Seconds; the default grows with the number of jobs. To find out how a submit without an answer ended
             takes up to 20 s more, and not longer than `deadline`.
+        lock : int, optional
+            The file descriptor of a lock: it is held until the submit has ended, also where this process is killed
+            during it, and the child a moment later.
 
         Raises
         ------
@@ -102,7 +106,7 @@ class Condor:
         SubmitUnknownError
             There was no answer, and the queue could not be asked afterwards: `find_submission` tells later.
         """
-        return submission.submit(self._calls, description, rows, count, submission_id, deadline)
+        return submission.submit(self._calls, description, rows, count, submission_id, deadline, lock)
 
     def submit_block(
         self,

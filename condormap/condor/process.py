@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,12 @@ class Process:
         with self._lock:
             self._stop()
 
-    def call(self, name: str, arguments: Mapping[str, Any], *, until: float) -> tuple[str, Any, str]:
+    def call(
+        self, name: str, arguments: Mapping[str, Any], *, until: float, descriptors: Sequence[int] = ()
+    ) -> tuple[str, Any, str]:
         """Return the child's answer to one call: how it ended, the value, what was written to standard error.
+
+        The child has copies of `descriptors` while it is busy with the call.
 
         Raises
         ------
@@ -99,7 +103,7 @@ class Process:
             # Whatever ends this call early, Ctrl-C too: its answer must not be taken for the next call's.
             running.busy = True
             try:
-                wire.send(running.sock, (name, dict(arguments)), until=until)
+                wire.send(running.sock, (name, dict(arguments)), until=until, descriptors=descriptors)
                 kind, value = wire.receive(running.sock, until=until)
                 running.busy = False
             except TimeoutError:

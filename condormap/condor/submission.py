@@ -24,6 +24,7 @@ def submit(
     count: int,
     submission_id: str,
     deadline: float | None,
+    lock: int | None,
 ) -> Submitted:
     """Submit one cluster; see `Condor.submit`."""
     check.submission(description, rows, submission_id)
@@ -33,6 +34,7 @@ def submit(
         max(1, len(rows)) * max(1, count),
         submission_id,
         deadline,
+        lock,
         folder=_current_folder(),
         description=_marked(description, submission_id),
         rows=[dict(row) for row in rows],
@@ -51,6 +53,7 @@ def submit_block(
         n_jobs,
         submission_id,
         deadline,
+        None,
         folder=folder,
         environment=dict(os.environ),
         description=_marked(text, submission_id),
@@ -63,13 +66,19 @@ def _marked(description: str, submission_id: str) -> str:
 
 
 def _once(
-    calls: Calls, call: str, n_jobs: int, submission_id: str, deadline: float | None, **arguments: Any
+    calls: Calls,
+    call: str,
+    n_jobs: int,
+    submission_id: str,
+    deadline: float | None,
+    lock: int | None,
+    **arguments: Any,
 ) -> Submitted:
     """Make a call that submits; if it gives no answer, find out how it ended."""
     seconds = DEADLINES[call] + _PER_JOB * n_jobs if deadline is None else deadline
     began = time.time()
     try:
-        answer = calls.change_or_uncertain(call, seconds, **arguments)
+        answer = calls.change_or_uncertain(call, seconds, () if lock is None else (lock,), **arguments)
     except UncertainError as uncertain:
         failure = uncertain.failure
     else:

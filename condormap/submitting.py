@@ -1,0 +1,244 @@
+"""Adding a submission to a map, and having HTCondor get it exactly once.
+
+::
+
+    folder complete -> renamed into place -> submitted -> cluster.json
+
+Whoever goes from one step to the next holds the map's lock (`condormap.locks`), and so does the process for calls
+to HTCondor during a submit, which may outlive this one for a moment. So a submission without a ``cluster.json``
+that is found under the lock is in the queue, the history or the log by its id, or it never was submitted.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .bundle import bundle
+from .condor import Condor
+from .errors import CondorError, InvalidInputError, StorageError, SubmitUnknownError
+from .locks import locked
+from .options import JobOptions
+from .paths import data_home
+from .payload import SELECTION_FILE, array_bytes, little_endian, make_shards, write_chunks
+from .store import (
+    EVENTS_FILE,
+    MapRecord,
+    new_id,
+    staging,
+    storage_errors,
+    submission_folders,
+    write_json,
+)
+from .submission import Submission, describe, description_of, load_submission, note_cluster, rows
+
+_CLOCKS = 600.0  # seconds by which the clocks of two machines may differ
+
+
+def add_submission(
+    folder: Path,
+    record: MapRecord,
+    chunks: Sequence[range],
+    options: JobOptions,
+    condor: Condor,
+    *,
+    lock: int,
+    slots: int,
+    selection: Sequence[int] | None = None,
+) -> Submission:
+    """Add a submission to a map and submit it; where that surely failed, the map stays as it was.
+
+    Parameters
+    ----------
+    folder : Path
+        The map's folder.
+    record : MapRecord
+        What its ``map.json`` says.
+    chunks : sequence of range
+        The positions of each chunk.
+    options : JobOptions
+        What the jobs ask for.
+    condor : Condor
+        The map's pool.
+    lock : int
+        The descriptor of the folder's lock (``with locked(folder) as lock``).
+    slots : int
+        How many of the jobs run at once.
+    selection : sequence of int, optional
+        Position -> item; by default a position is an item's index.
+
+    Raises
+    ------
+    CondorError, InvalidInputError, StorageError
+        Nothing was submitted.
+    SubmitUnknownError
+        The schedd did not answer; `complete` finds out later.
+    """
+    with storage_errors(folder):
+        submission = write_submission(
+            folder, folder, record, chunks, options, slots=slots, selection=selection
+        )
+    return submit_or_discard(condor, submission, lock=lock, discard=submission.folder)
+
+
+def write_submission(
+    folder: Path,
+    final: Path,
+    record: MapRecord,
+    chunks: Sequence[range],
+    options: JobOptions,
+    *,
+    slots: int,
+    selection: Sequence[int] | None = None,
+) -> Submission:
+    """Make the folder of a map's next submission, with all that its jobs need; nothing is submitted.
+
+    Parameters
+    ----------
+    folder : Path
+        The map's folder, where it is now; its lock is ours.
+    final : Path
+        Where it is when the jobs run.
+    record, chunks, options, slots, selection
+        As for `add_submission`.
+    """
+    parent = folder / "submissions"
+    number = str(len(submission_folders(folder)))
+    lib = bundle(data_home())
+    with staging(parent) as new:
+        write_work(new, chunks, {"star": record.star, "retries": 0}, selection)
+        write_json(new / "submission.json", _new_record(options, lib))
+        describe(load_submission(new), final / "submissions" / number, record, lib, slots)
+        os.rename(new, parent / number)
+    return load_submission(parent / number)
+
+
+def write_work(
+    folder: Path, chunks: Sequence[range], spec: Mapping[str, Any], selection: Sequence[int] | None = None
+) -> None:
+    """Write what the runner reads of a submission, and make the folders that it writes to.
+
+    Parameters
+    ----------
+    folder : Path
+        The submission's folder, two below that of the function and the items.
+    chunks, selection
+        As for `add_submission`.
+    spec : mapping
+        What else the runner needs to know; see `condormap.runner`.
+    """
+    write_chunks(folder, chunks)
+    if selection is not None:
+        (folder / SELECTION_FILE).write_bytes(array_bytes(little_endian(selection)))
+    write_json(folder / "spec.json", {"items": "../..", **spec})
+    for name in ("outcomes", "stdio"):
+        make_shards(folder / name, len(chunks))
+
+
+def _new_record(options: JobOptions, lib: Path) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "created": time.time(),
+        "user": getpass.getuser(),
+        "lib": lib.name,
+        "options": options.as_record(),
+    }
+
+
+def submit_or_discard(condor: Condor, submission: Submission, *, lock: int, discard: Path) -> Submission:
+    """Submit for the first time; where that surely failed, remove the folder `discard`."""
+    try:
+        return _submit(condor, submission, lock)
+    except SubmitUnknownError as error:
+        error.add_note(
+            "condormap: condormap.load() with the map's tag finds out, and submits what was not submitted"
+        )
+        raise
+    except KeyboardInterrupt as interrupt:
+        try:
+            cluster = condor.find_submission(submission.id, since=submission.created - _CLOCKS, deadline=5.0)
+            if cluster is not None:
+                condor.act("remove", jobs=[str(cluster)], reason="interrupted while it was submitted")
+        except CondorError:
+            interrupt.add_note(
+                "condormap: jobs may be in the queue; condormap.remove() with the map's tag removes them"
+            )
+        else:
+            shutil.rmtree(discard, ignore_errors=True)
+        raise
+    except (CondorError, InvalidInputError, StorageError):
+        shutil.rmtree(discard, ignore_errors=True)
+        raise
+
+
+def complete(condor: Condor, folder: Path) -> list[Submission]:
+    """Return the submissions of a map; one whose submit was interrupted is found again, or else submitted now.
+
+    Raises
+    ------
+    WaitTimeoutError
+        Another process is submitting, and does not finish.
+    CondorError
+        The pool could not be asked.
+    """
+    submissions = [load_submission(part) for part in submission_folders(folder)]
+    if all(submission.cluster is not None for submission in submissions):
+        return submissions
+    with locked(folder) as lock:
+        submissions = [load_submission(part) for part in submission_folders(folder)]
+        return [submit_once(condor, submission, lock=lock) for submission in submissions]
+
+
+def submit_once(condor: Condor, submission: Submission, *, lock: int) -> Submission:
+    """Return the submission with its cluster; it is submitted unless it was before.
+
+    Parameters
+    ----------
+    condor : Condor
+        The map's pool.
+    submission : Submission
+        It was read while the map's lock was held.
+    lock : int
+        The lock's descriptor.
+    """
+    if submission.cluster is not None:
+        return submission
+    cluster = find_cluster(condor, submission)
+    if cluster is None:
+        return _submit(condor, submission, lock)
+    return note_cluster(submission, cluster)
+
+
+def find_cluster(condor: Condor, submission: Submission) -> int | None:
+    """Return the cluster of a submission from the queue, the history, or the map's event log."""
+    cluster = condor.find_submission(submission.id, since=submission.created - _CLOCKS)
+    return _cluster_in_log(condor, submission) if cluster is None else cluster
+
+
+def _cluster_in_log(condor: Condor, submission: Submission) -> int | None:
+    """Return the cluster by the notes of a job's submit event: a schedd may keep no history, or a short one."""
+    log, offset = submission.folder.parent.parent / EVENTS_FILE, 0
+    while log.exists():
+        batch = condor.events(log, offset)
+        for event in batch.events:
+            if submission.id in str(event.info.get("UserNotes") or event.info.get("LogNotes", "")).split():
+                return event.cluster
+        if batch.offset == offset:
+            break
+        offset = batch.offset
+    return None
+
+
+def _submit(condor: Condor, submission: Submission, lock: int) -> Submission:
+    submitted = condor.submit(
+        description_of(submission),
+        rows=rows(len(submission.chunks)),
+        submission_id=submission.id,
+        lock=lock,
+    )
+    return note_cluster(submission, submitted.cluster)
