@@ -312,17 +312,19 @@ def test_a_pool_ends_with_the_process_that_owns_it(tmp_path: Path) -> None:
     until(lambda: gone(processes))
 
 
-def test_a_claim_that_the_schedd_does_not_use_is_given_up(detached: PersonalPool) -> None:
-    schedd, startd_log = schedd_of(detached), detached.folder / "log" / "StartLog"
-    log = submit(detached, "exit 0", "request_cpus = 1", "request_memory = 512")
-    until(lambda: "claiming protocol successful" in startd_log.read_text())
-    schedd.suspend()  # before it has started a shadow, which would use the claim
-    try:
-        until(lambda: "Claimed/Idle -> Preempting" in startd_log.read_text(), seconds=40)
-    finally:
-        schedd.resume()
-    assert "Idle -> Busy" not in startd_log.read_text()
-    until(lambda: happened(log, 5))  # it asks for the whole pool
+def test_a_claim_that_nobody_uses_is_given_up(pool: PersonalPool, tmp_path: Path) -> None:
+    shadow = tmp_path / "shadow"  # one that does not use its claim, while there is the file "stuck"
+    real = pool.daemons.sbin / "condor_shadow"
+    shadow.write_text(f'#!/bin/sh\nwhile test -e {tmp_path}/stuck; do sleep 0.1; done\nexec {real} "$@"\n')
+    shadow.chmod(0o755)
+    with PersonalPool(tmp_path / "pool", settings={"SHADOW": str(shadow)}, **SMALL) as disposable:
+        startd_log = disposable.folder / "log" / "StartLog"
+        (tmp_path / "stuck").touch()
+        log = submit(disposable, "exit 0", "request_memory = 512")
+        until(lambda: "claiming protocol successful" in startd_log.read_text())
+        until(lambda: "Claimed/Idle -> Preempting" in startd_log.read_text(), seconds=60)
+        (tmp_path / "stuck").unlink()
+        until(lambda: happened(log, 5))  # it asks for the whole pool
 
 
 def test_a_schedd_that_is_killed_is_started_again_at_once_and_its_jobs_run(detached: PersonalPool) -> None:
