@@ -178,7 +178,7 @@ class CondorMap:
     def hold(self, reason: str = "") -> ActResult:
         """Put the map's jobs on hold; return HTCondor's totals. A map whose items all have an outcome has none."""
         self._state.poll()
-        if self._state.outcomes.n_finished == len(self):
+        if self._state.ledger.n_finished == len(self):
             return ActResult(
                 {"TotalSuccess": 0}
             )  # its factory would be held while it leaves the queue, for good

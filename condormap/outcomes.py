@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ItemDiedError, RemoteError, RemoteTraceback, StorageError
+from .ledger import Ledger
 from .payload import DIED, RESULT, DamagedError, Frame, chunk_file, read_data, read_frame
 
 _CACHED_FRAMES = 4
@@ -61,7 +62,7 @@ class LoadedFrame:
 
 
 class Outcomes:
-    """The outcomes of a map's items, in 5 bytes an item: a state, and which frame has the rest.
+    """The outcomes of a map's items: the ledger says which frame has an item's, and here is what is in it.
 
     Parameters
     ----------
@@ -70,20 +71,14 @@ class Outcomes:
     """
 
     def __init__(self, n_items: int) -> None:
-        self.states = bytearray(n_items)  # 0, or the letter of the state
+        self.ledger = Ledger(n_items)
         self.n_frames = 0  # read so far; `arrived` tells what each brought
         self._duplicates: dict[
             tuple[str, int], int
         ] = {}  # file, offset -> outcomes of items that had one already
-        self._frame_of = array("I", bytes(4 * n_items))
-        # File, offset, start header of the attempt, runs.
-        self._frames: list[tuple[str, int, dict[str, Any], list[tuple[int, int]]]] = []
+        # File, offset, start header of the attempt, runs, code of the submission.
+        self._frames: list[tuple[str, int, dict[str, Any], list[tuple[int, int]], int]] = []
         self._loaded: OrderedDict[int, LoadedFrame] = OrderedDict()
-
-    @property
-    def n_finished(self) -> int:
-        """How many items have an outcome."""
-        return len(self.states) - self.states.count(0)
 
     @property
     def duplicates(self) -> int:
@@ -92,44 +87,55 @@ class Outcomes:
 
     def arrived(self, frame: int) -> list[int]:
         """Return the items whose outcome is in a frame, by the frame's number in the order of reading."""
+        ledger = self.ledger
         return [
             item
             for first, stop in self._frames[frame][3]
             for item in range(first, stop)
-            if self._frame_of[item] == frame and self.states[item]
+            if ledger.frame_of[item] == frame and not ledger.is_open(item)
         ]
 
-    def n_missing(self, items: Sequence[int]) -> int:
-        """Return how many of `items` have no outcome."""
-        if isinstance(items, range):
-            return self.states.count(0, items.start, items.stop)
-        return sum(self.states[item] == 0 for item in items)
-
-    def add(self, path: str, frame: Frame, attempt: dict[str, Any]) -> int:
-        """Take note of a frame of items; return how many of them had no outcome before.
+    def add(self, path: str, frame: Frame, attempt: dict[str, Any], code: int = 0) -> int:
+        """Take note of a frame of items; return how many of them have another outcome now than before.
 
         Ctrl-C may end this between any two steps; the same frame is then added again.
+
+        Parameters
+        ----------
+        path, frame
+            Where it is.
+        attempt : dict
+            The start header of the attempt that wrote it.
+        code : int
+            The code of the submission in the ledger.
         """
-        number, runs = len(self._frames), frame.header["runs"]
-        self._frames.append((path, frame.start, attempt, runs))
+        ledger, number, runs = self.ledger, len(self._frames), frame.header["runs"]
+        self._frames.append((path, frame.start, attempt, runs, code))
         states = frame.header["states"].encode()
         shared = frame.header.get("shared", False)
         column = new = again = 0
         for first, stop in runs:
             n = stop - first
             here = states * n if shared else states[column : column + n]
-            if self.states.count(0, first, stop) == n:
-                self._frame_of[first:stop] = array("I", [number]) * n
-                self.states[first:stop] = here
+            if ledger.states.count(code, first, stop) == n:
+                ledger.take_all(first, stop, here, number)
                 new += n
             else:
                 for item, state in zip(range(first, stop), here, strict=True):
-                    if self.states[item] == 0:
-                        self._frame_of[item] = number
-                        self.states[item] = state
-                        new += 1
-                    elif self._frames[self._frame_of[item]][:2] != (path, frame.start):
+                    if ledger.is_open(item):
+                        # An error that comes when a newer submission has the item is no longer heard.
+                        counts = state == ord(RESULT) or ledger.states[item] == code
+                    else:
+                        known = self._frames[ledger.frame_of[item]]
+                        if known[:2] == (path, frame.start):
+                            continue
                         again += 1
+                        counts = (
+                            state == ord(RESULT) and ledger.states[item] != ord(RESULT) and known[4] != code
+                        )
+                    if counts:
+                        ledger.take(item, state, number)
+                        new += 1
             column += n
         if again:
             self._duplicates[path, frame.start] = again
@@ -138,7 +144,7 @@ class Outcomes:
 
     def attempt(self, item: int) -> dict[str, Any]:
         """Return the start header of the attempt that gave an item its outcome."""
-        return self._frames[self._frame_of[item]][2]
+        return self._frames[self.ledger.frame_of[item]][2]
 
     def seconds(self, item: int) -> float:
         """Return how long the item took in the job; 0 where its worker died."""
@@ -172,13 +178,13 @@ class Outcomes:
         RemoteError
             The first one can't be unpickled here.
         """
-        number, frame = self._frame_of[item], self._frame(item)
+        number, frame = self.ledger.frame_of[item], self._frame(item)
         first = frame.position(item)
         stop = next(stop for start, stop in frame.runs if start <= item < stop)
         states = frame.states[first : first + stop - item]
         n = len(states) - len(states.lstrip(RESULT))
         if (
-            self._frame_of[item : item + n] == array("I", [number]) * n
+            self.ledger.frame_of[item : item + n] == array("I", [number]) * n
         ):  # else another attempt's outcome counts
             ends, data = frame.ends[first : first + n + 1], frame.data
             # Copying a small pickle costs less than a view of it.
@@ -192,7 +198,7 @@ class Outcomes:
         frame, attempt = self._frame(item), self.attempt(item)
         where = f"item {item}, job {attempt['job']} on {attempt['host']}, Python {attempt['python']}"
         data = bytes(frame.pickle(item))
-        if self.states[item] == ord(DIED):
+        if self.ledger.states[item] == ord(DIED):
             return _death(where, json.loads(data))
         told = pickle.loads(data)  # a dict of plain values, made by the worker
         error = _unpickled(told["pickle"]) or RemoteError(
@@ -205,7 +211,7 @@ class Outcomes:
         return error
 
     def _frame(self, item: int) -> LoadedFrame:
-        number = self._frame_of[item]
+        number = self.ledger.frame_of[item]
         frame = self._loaded.get(number)
         if frame is None:
             path, start, *_ = self._frames[number]
@@ -228,11 +234,14 @@ class ChunkReader:
         The submission's ``outcomes``.
     chunk : int
         The chunk.
+    code : int
+        The submission's code in the ledger.
     """
 
-    def __init__(self, folder: Path, chunk: int) -> None:
+    def __init__(self, folder: Path, chunk: int, code: int = 0) -> None:
         self.folder = folder
         self.chunk = chunk
+        self.code = code
         self.attempts: list[dict[str, Any]] = []  # the start header of each attempt that has one
         self.ended = False  # the newest attempt wrote its last frame
         self.damage = ""
@@ -262,7 +271,7 @@ class ChunkReader:
                 while frame := read_frame(file, offset):
                     kind = frame.header["kind"]
                     if kind == "items":
-                        new += outcomes.add(path, frame, self.attempts[-1])
+                        new += outcomes.add(path, frame, self.attempts[-1], self.code)
                     elif kind == "start":
                         self.attempts.append(frame.header)
                     elif kind == "end":

@@ -72,7 +72,7 @@ class Results:
         self.with_input = with_input
 
     def __len__(self) -> int:
-        return len(self.state.outcomes.states)
+        return len(self.state.ledger)
 
     def one(self, item: int) -> Any:
         """Wait for an item and return its result, or raise its error."""
@@ -125,15 +125,15 @@ class Results:
                 for item in outcomes.arrived(seen):
                     yield self.item(item)
                 seen += 1
-        for item in [item for item in range(len(self)) if not outcomes.states[item]]:
+        for item in [item for item in range(len(self)) if state.ledger.is_open(item)]:
             yield self.item(item)
 
     def wait_for(self, item: int, waiter: Waiter, until: float | None = None) -> BaseException | None:
         """Wait until an item is settled, and return why it has no result; None where it has one."""
         state = self.state
-        if not state.outcomes.states[item] and not waiter.until(lambda: state.is_settled(item), until):
+        if state.ledger.is_open(item) and not waiter.until(lambda: state.is_settled(item), until):
             raise WaitTimeoutError(
-                f"item {item} had no outcome when the time was over ({state.outcomes.n_finished} of {len(self)} "
+                f"item {item} had no outcome when the time was over ({state.ledger.n_finished} of {len(self)} "
                 "items have one); its job goes on, and the handle stays usable"
             )
         return self.error(item)
@@ -157,15 +157,15 @@ class Results:
 
     def error(self, item: int) -> BaseException | None:
         """Return why an item has no result; None where it has one, or may still get one."""
-        letter = self.state.outcomes.states[item]
-        if not letter:
+        if self.state.ledger.is_open(item):
             return self.state.failure(*self.state.chunk_of(item))
-        return None if chr(letter) == RESULT else self.state.outcomes.error(item)
+        has_result = chr(self.state.ledger.states[item]) == RESULT
+        return None if has_result else self.state.outcomes.error(item)
 
     def item(self, item: int) -> Item:
         """Return an item that is settled."""
         state = self.state
-        attempt = state.outcomes.attempt(item) if state.outcomes.states[item] else {}
+        attempt = {} if state.ledger.is_open(item) else state.outcomes.attempt(item)
         host, number = attempt.get("host", ""), attempt.get("attempt", 0)
         return Item(item, state.item_state(item), host, number, self.error(item), self)
 

@@ -8,25 +8,26 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from . import failures
 from .condor import Condor
-from .errors import JobDiedError, JobError, JobHeldError, JobLostError, JobRemovedError
+from .errors import JobError, JobHeldError, JobLostError, JobRemovedError
 from .outcomes import ChunkReader, Outcomes
 from .payload import RESULT
-from .status import ItemState, JobStatus, hold_advice, hold_in_words
-from .store import EVENTS_FILE
-from .submission import Submission
+from .status import ItemState, JobStatus
+from .store import EVENTS_FILE, submission_folders
+from .submission import Submission, load_submission
 from .tracking import JobTable, TrackedJob
 
 # Seconds that a network file system may take to show the last bytes of a job that has ended, and the schedd to log
 # that a job was released.
 _GRACE = 2.0
-_STDERR_TAIL = 2000  # bytes of standard error in a message
 
 
 class MapState:
@@ -37,23 +38,61 @@ class MapState:
     folder : Path
         The map's folder.
     n_items : int
-        How many items the map has.
+        How many items the map had at first.
     submissions : sequence of Submission
-        In order.
+        In order. Those that come later are found when the event log tells of them.
     condor : Condor
         The pool.
     """
 
     def __init__(self, folder: Path, n_items: int, submissions: Sequence[Submission], condor: Condor) -> None:
-        self.submissions = submissions
+        self.folder = folder
+        self.submissions: list[Submission] = []
         self.outcomes = Outcomes(n_items)
-        self.jobs = JobTable(folder / EVENTS_FILE, submissions, condor)
+        self.ledger = self.outcomes.ledger
+        self.jobs = JobTable(folder / EVENTS_FILE, self.submissions, condor, self._find_submission)
         self.changed = time.monotonic()  # when something happened last
         self._holds_ended = float("-inf")  # when the jobs were released or removed here last
         self._condor = condor
         self._lock = threading.RLock()
+        self._by_id: dict[str, Submission] = {}
+        self._codes: dict[str, int] = {}  # submission id -> its code in the ledger
         self._first_open = (0, 0)  # no chunk before this one (submission, chunk) is open
         self._readers: dict[tuple[str, int], ChunkReader] = {}  # of the chunks that may still write
+        for submission in submissions:
+            self.note(submission)
+
+    def note(self, submission: Submission) -> None:
+        """Take note of a submission: it brings items, or those of its items that have no result wait for it."""
+        with self._lock:
+            if submission.id in self._by_id:
+                return
+            code = 0
+            if submission.selection is not None:
+                code = self.ledger.reopen(submission.selection)
+            elif submission.chunks and submission.chunks[-1].stop > len(self.ledger):
+                self.ledger.grow(submission.chunks[-1].stop)
+            self._codes[submission.id] = code
+            self._by_id[submission.id] = submission
+            self._first_open = (0, 0)
+            self.submissions.append(submission)
+            self.changed = time.monotonic()
+
+    def note_new_submissions(self) -> None:
+        """Take note of the submissions that another process added."""
+        for folder in submission_folders(self.folder)[len(self.submissions) :]:
+            submission = load_submission(folder)
+            if submission.cluster is not None:  # else it is being submitted; the event log tells of it
+                self.note(submission)
+
+    def _find_submission(self, id: str, cluster: int) -> Submission | None:
+        """Return the submission of a job that the event log tells of, which another process may have added."""
+        if id not in self._by_id:
+            for folder in submission_folders(self.folder)[len(self.submissions) :]:
+                submission = load_submission(folder)
+                if submission.id == id:
+                    self.note(dataclasses.replace(submission, cluster=cluster))
+        return self._by_id.get(id)
 
     def poll(self) -> bool:
         """Read what is new in the event log and the outcome files; return whether anything was."""
@@ -64,7 +103,9 @@ class MapState:
         news = self.jobs.read()
         for job in self.jobs.started:
             key = (job.submission.id, job.chunk)
-            self._readers.setdefault(key, ChunkReader(job.submission.folder / "outcomes", job.chunk))
+            if key not in self._readers:
+                outcomes, code = job.submission.folder / "outcomes", self._codes[key[0]]
+                self._readers[key] = ChunkReader(outcomes, job.chunk, code)
         self.jobs.started.clear()
         for key, reader in list(self._readers.items()):
             news += reader.read(self.outcomes)
@@ -108,7 +149,7 @@ class MapState:
 
     def _is_drained(self, job: TrackedJob) -> bool:
         """Tell whether nothing more will come from the chunk of a job whose outcomes were just read."""
-        if not self.outcomes.n_missing(job.items):
+        if not self.ledger.n_unfinished(job.items):
             return True
         return bool(job.ended) and time.monotonic() > job.ended + _GRACE
 
@@ -116,30 +157,36 @@ class MapState:
 
     def item_state(self, item: int) -> ItemState:
         """Return the state of an item."""
-        letter = self.outcomes.states[item]
-        if letter:
-            return ItemState.RESULT if chr(letter) == RESULT else ItemState.ERROR
-        return self._unfinished_state(*self.chunk_of(item))
+        if self.ledger.is_open(item):
+            return self._unfinished_state(*self.chunk_of(item))
+        return ItemState.RESULT if chr(self.ledger.states[item]) == RESULT else ItemState.ERROR
 
     def counts(self) -> Counter[ItemState]:
         """Return how many items are in each state."""
-        n_results = self.outcomes.states.count(RESULT.encode())
-        counts = Counter({ItemState.RESULT: n_results, ItemState.ERROR: self.outcomes.n_finished - n_results})
+        n_results = self.ledger.n_results
+        counts = Counter({ItemState.RESULT: n_results, ItemState.ERROR: self.ledger.n_finished - n_results})
+        for submission, chunk in self.chunks():
+            if n_open := self._n_open(submission, chunk):
+                counts[self._unfinished_state(submission, chunk)] += n_open
+        return +counts
+
+    def chunks(self) -> Iterator[tuple[Submission, int]]:
+        """Yield every chunk of every submission."""
         for submission in self.submissions:
             for chunk in range(len(submission.chunks)):
-                if missing := self.outcomes.n_missing(submission.items(chunk)):
-                    counts[self._unfinished_state(submission, chunk)] += missing
-        return +counts
+                yield submission, chunk
+
+    def open_items(self, submission: Submission, chunk: int) -> Sequence[int]:
+        """Return which items of a chunk have no outcome and wait for this submission."""
+        return self.ledger.open_items(submission.items(chunk), self._codes[submission.id])
+
+    def _n_open(self, submission: Submission, chunk: int) -> int:
+        return self.ledger.n_open(submission.items(chunk), self._codes[submission.id])
 
     def chunk_of(self, item: int) -> tuple[Submission, int]:
         """Return the newest submission that computes an item, and the chunk."""
         for submission in reversed(self.submissions):
-            if submission.selection is None:
-                position = item
-            elif item in submission.selection:
-                position = submission.selection.index(item)
-            else:
-                continue
+            position = submission.position(item)
             chunk = (
                 bisect.bisect_right(submission.chunks, position, key=lambda positions: positions.start) - 1
             )
@@ -169,11 +216,11 @@ class MapState:
 
     def is_settled(self, item: int) -> bool:
         """Tell whether an item has an outcome, or a reason why it has none."""
-        return self.outcomes.states[item] != 0 or self.failure(*self.chunk_of(item)) is not None
+        return not self.ledger.is_open(item) or self.failure(*self.chunk_of(item)) is not None
 
     def all_settled(self) -> bool:
         """Tell whether every item has an outcome, or a reason why it has none."""
-        if self.outcomes.n_finished == len(self.outcomes.states):
+        if self.ledger.n_finished == len(self.ledger):
             return True
         return (
             next(self._open_chunks(*self._first_open), None) is None
@@ -185,87 +232,43 @@ class MapState:
         for number in range(first, len(self.submissions)):
             submission = self.submissions[number]
             for here in range(chunk if number == first else 0, len(submission.chunks)):
-                if self.outcomes.n_missing(submission.items(here)) and self.failure(submission, here) is None:
+                if self._n_open(submission, here) and self.failure(submission, here) is None:
                     self._first_open = (number, here)
                     yield submission, here
 
+    # -- failures --------------------------------------------------------------------------------------------
+
     def failures(self) -> Iterator[JobError]:
         """Yield why chunks that have items without an outcome will not give one."""
-        for submission in self.submissions:
-            for chunk in range(len(submission.chunks)):
-                if self.outcomes.n_missing(submission.items(chunk)):
-                    failure = self.failure(submission, chunk)
-                    if failure is not None:
-                        yield failure
-
-    # -- failures --------------------------------------------------------------------------------------------
+        for submission, chunk in self.chunks():
+            if self._n_open(submission, chunk):
+                failure = self.failure(submission, chunk)
+                if failure is not None:
+                    yield failure
 
     def failure(self, submission: Submission, chunk: int) -> JobError | None:
         """Return why the items of a chunk that have no outcome have none; None while one may still come."""
         job = self.jobs.by_chunk.get((submission.id, chunk))
-        items = _as_items(submission.items(chunk))
         if job is None:
-            return self._failure_of_cluster(submission, items)
-        what = f"job {job.id} ({_in_words(items)})"
+            return self._failure_of_cluster(submission, chunk)
         if job.lost:
-            text = (
-                f"{what} is gone from the queue, and neither its event log nor the history says how it ended"
-            )
-            return JobLostError(text, job=job.id, items=items)
+            return failures.lost(job)
         if job.status == JobStatus.HELD and self._holds_count():
-            text = f"{what} is on hold: {hold_in_words(job.code, job.subcode)}"
-            text += f" ({job.reason.rstrip('.')})" if job.reason else ""
-            text += f"; {hold_advice(job.code, job.subcode)}"
-            return JobHeldError(text, job=job.id, items=items, code=job.code, subcode=job.subcode)
+            return failures.held(job)
         if not job.ended or (submission.id, chunk) in self._readers:
             return None
-        if job.status == JobStatus.REMOVED:
-            text = f"{what} was removed from the queue: {job.reason or 'no reason was given'}"
-            return JobRemovedError(text, job=job.id, items=items)
-        how = (
-            f"exited with code {job.exit_code}"
-            if job.signal is None
-            else f"was killed by signal {job.signal}"
-        )
-        text = f"{what} on {job.host} {how} and left no outcome{self._stderr(submission, chunk)}"
-        return JobDiedError(text, job=job.id, items=items)
+        return failures.removed(job) if job.status == JobStatus.REMOVED else failures.died(job)
 
-    def _failure_of_cluster(self, submission: Submission, items: range | tuple[int, ...]) -> JobError | None:
+    def _failure_of_cluster(self, submission: Submission, chunk: int) -> JobError | None:
         """Return why a chunk whose job was never made will not be computed; None while it may be."""
         cluster = submission.cluster
         if cluster is None:
             return None
-        what = f"cluster {cluster} ({_in_words(items)})"
         if cluster in self.jobs.gone and time.monotonic() > self.jobs.gone[cluster] + _GRACE:
-            text = f"{what} was removed from the queue before it made a job for these items"
-            return JobRemovedError(text, job=str(cluster), items=items)
+            return failures.never_made(submission, chunk)
         if cluster in self.jobs.paused and self._holds_count():
-            text = f"{what} is on hold: {self.jobs.paused[cluster]}; release() it, or remove() it"
-            return JobHeldError(text, job=str(cluster), items=items, code=1)
+            return failures.paused(submission, chunk, self.jobs.paused[cluster])
         return None
 
     def _holds_count(self) -> bool:
         return time.monotonic() > self._holds_ended + _GRACE
-
-    def _stderr(self, submission: Submission, chunk: int) -> str:
-        """Return the end of a job's standard error as a clause for a message."""
-        path = submission.output_file(chunk, "err")
-        try:
-            text = path.read_bytes()[-_STDERR_TAIL:].decode(errors="replace").strip()
-        except OSError:
-            text = ""
-        return (
-            f". The end of its standard error ({path}):\n{text}" if text else "; its standard error is empty"
-        )
-
-
-def _as_items(items: Sequence[int]) -> range | tuple[int, ...]:
-    return items if isinstance(items, range) else tuple(items)
-
-
-def _in_words(items: range | tuple[int, ...]) -> str:
-    if len(items) == 1:
-        return f"item {items[0]}"
-    if isinstance(items, range):
-        return f"items {items[0]} to {items[-1]}"
-    return f"{len(items)} items, the first of them {items[0]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import dataclasses
 import json
@@ -41,7 +42,7 @@ class Submission:
     chunks : tuple of range
         The positions of each chunk.
     selection : array of int or None
-        Position -> item; None where a position is an item's index.
+        Position -> item, in ascending order; None where a position is an item's index.
     cluster : int or None
         The cluster in the queue; None where it isn't known (yet).
     options : JobOptions
@@ -59,7 +60,19 @@ class Submission:
     def items(self, chunk: int) -> Sequence[int]:
         """Return the items of a chunk."""
         positions = self.chunks[chunk]
-        return positions if self.selection is None else self.selection[positions.start : positions.stop]
+        if self.selection is None:
+            return positions
+        items = self.selection[positions.start : positions.stop]
+        in_a_row = len(items) > 0 and items[-1] - items[0] == len(items) - 1
+        return range(items[0], items[-1] + 1) if in_a_row else items  # a range is counted in no time
+
+    def position(self, item: int) -> int:
+        """Return the position of an item; -1 where it has none."""
+        if self.selection is None:
+            return item
+        position = bisect.bisect_left(self.selection, item)
+        found = position < len(self.selection) and self.selection[position] == item
+        return position if found else -1
 
     def output_file(self, chunk: int, stream: str) -> Path:
         """Return the file of a chunk's standard ``"out"`` or ``"err"``; it may not exist."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,17 @@ class JobTable:
         Those of the map; may grow.
     condor : Condor
         Who reads the log.
+    find : callable
+        Returns the submission with an id, of which the log tells the cluster; None where there is none.
     """
 
-    def __init__(self, log: Path, submissions: Sequence[Submission], condor: Condor) -> None:
+    def __init__(
+        self,
+        log: Path,
+        submissions: Sequence[Submission],
+        condor: Condor,
+        find: Callable[[str, int], Submission | None],
+    ) -> None:
         self.log = log
         self.submissions = submissions
         self.by_chunk: dict[tuple[str, int], TrackedJob] = {}  # (submission id, chunk) -> its job
@@ -65,6 +73,7 @@ class JobTable:
         self.gone: dict[int, float] = {}  # clusters that left the queue, and when that was read
         self.damage: str | None = None  # what is wrong with the log
         self._condor = condor
+        self._find = find
         self._offset = 0
         self._by_id: dict[tuple[int, int], TrackedJob] = {}
 
@@ -137,7 +146,7 @@ class JobTable:
     def _add(self, event: Event) -> None:
         """Take note of a new job; its submit event says which chunk it computes."""
         notes = str(event.info.get("UserNotes") or event.info.get("LogNotes", "")).split()  # 23.x: the latter
-        submission = next((s for s in self.submissions if notes[1:2] == [s.id]), None)
+        submission = self._find(notes[1], event.cluster) if len(notes) == 3 else None
         if submission is not None:
             chunk = int(notes[2])
             job = TrackedJob(id=f"{event.cluster}.{event.proc}", submission=submission, chunk=chunk)

@@ -50,7 +50,7 @@ class Waiter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.close(self._state.outcomes.n_finished)
+        self._progress.close(self._state.ledger.n_finished)
 
     def until(self, condition: Callable[[], bool], until: float | None = None) -> bool:
         """Look until the condition holds; return False when the time (of `time.monotonic`) came first.
@@ -93,7 +93,7 @@ class Waiter:
                 self._note = "" if matching is None else f"{_count(matching, 'slot')} {verb}"
         if counts[JobStatus.IDLE] and not counts[JobStatus.RUNNING] and self._note:
             parts.append(self._note)
-        self._progress.show(self._state.outcomes.n_finished, ", ".join(parts))
+        self._progress.show(self._state.ledger.n_finished, ", ".join(parts))
 
     def _check(self) -> None:
         """After a long silence, ask the schedd whether the jobs are still there."""

@@ -73,7 +73,7 @@ def test_a_file_is_followed_as_it_grows(tmp_path: Path) -> None:
     assert reader.read(outcomes) == 0
     attempt.results({1: "one"})
     assert reader.read(outcomes) == 1
-    assert bytes(outcomes.states) == b"\0r\0"
+    assert bytes(outcomes.ledger.states) == b"\0r\0"
     attempt.results({0: "zero", 2: "two"}).end()
     assert reader.read(outcomes) == 2
     assert reader.ended
@@ -214,10 +214,10 @@ def test_missing_items_are_counted(tmp_path: Path) -> None:
     Attempt(tmp_path, 0).results({1: None, 3: None})
     outcomes, reader = Outcomes(5), ChunkReader(tmp_path, 0)
     reader.read(outcomes)
-    assert outcomes.n_finished == 2
-    assert outcomes.n_missing(range(5)) == 3
-    assert outcomes.n_missing(range(3, 4)) == 0
-    assert outcomes.n_missing((0, 1)) == 1
+    assert outcomes.ledger.n_finished == 2
+    assert outcomes.ledger.n_open(range(5)) == 3
+    assert outcomes.ledger.n_open(range(3, 4)) == 0
+    assert outcomes.ledger.n_open((0, 1)) == 1
 
 
 class Interruption(BaseException):
@@ -258,7 +258,7 @@ def test_an_interrupted_reading_loses_no_item_and_tells_none_twice(tmp_path: Pat
         outcomes, reader = Outcomes(5), ChunkReader(tmp_path, 0)
         interrupted = interrupted_at(step, outcomes, reader)
         reader.read(outcomes)
-        assert bytes(outcomes.states) == b"rrddr", step
+        assert bytes(outcomes.ledger.states) == b"rrddr", step
         assert sorted(arrived(outcomes)) == [0, 1, 2, 3, 4], step
         assert [outcomes.value(item) for item in (0, 1, 4)] == ["a", "b", "c"], step
         assert outcomes.duplicates == 1, step
