@@ -68,7 +68,7 @@ def test_the_status_of_a_cluster_that_has_ended_is_no_question(monkeypatch: pyte
     cluster.wait(30)
     asked = count_questions(monkeypatch)
     assert cluster.status == {0: JobStatus.COMPLETED, 1: JobStatus.COMPLETED}
-    assert cluster.exit_codes == {0: 0, 1: 0}
+    assert cluster.exit_code == {0: 0, 1: 0}
     assert asked == []
 
 

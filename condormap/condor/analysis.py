@@ -1,4 +1,4 @@
-"""Why a job does not run: its requirements and the slots', tried by HTCondor's own evaluator, in the child."""
+"""Why jobs do not run: their requirements and the slots', tried by HTCondor's own evaluator, in the child."""
 
 from __future__ import annotations
 
@@ -14,27 +14,50 @@ _VALUES_SHOWN = 5
 _WHOLE = {"Cpus": "TotalSlotCpus", "Memory": "TotalSlotMemory", "Disk": "TotalSlotDisk"}
 
 
-def analyse(job: Any, ads: Sequence[Any]) -> dict[str, Any]:
-    """Return how the requirements of a job and of the slots meet; `Match` has the fields."""
+def analyse(jobs: Sequence[Any], ads: Sequence[Any]) -> dict[str, Any]:
+    """Return how the requirements of jobs and of slots meet.
+
+    Returns
+    -------
+    dict
+        ``matches``, each the fields of a `Match`, and ``jobs``: (cluster, proc) -> the index of its match.
+    """
     slots = [ad for ad in ads if ad.get("DynamicSlot") is not True]  # those are parts of partitionable ones
-    requirements = job.lookup("Requirements")
-    free = [
-        slot.get("State") in ("Unclaimed", "Backfill") and _agree(requirements, job, slot) for slot in slots
-    ]
-    for slot in slots:
-        _give_back(slot)
+    whole = [_whole(slot) for slot in slots]
+    asked_by_slots = {
+        reference.rpartition(".")[2]
+        for requirements in {str(slot.lookup("Requirements")) for slot in slots}
+        for reference in classad2.ClassAd().externalRefs(classad2.ExprTree(requirements))
+    }
+    matches: list[dict[str, Any]] = []
+    alike: dict[tuple[str, ...], int] = {}
+    found: dict[tuple[int, int], int] = {}
+    for job in jobs:
+        requirements = job.lookup("Requirements")
+        seen = sorted(asked_by_slots.union(job.internalRefs(requirements)))
+        signature = (str(requirements), *(str(job.get(name)) for name in seen))
+        if signature not in alike:
+            alike[signature] = len(matches)
+            matches.append(_match(job, requirements, slots, whole))
+        found[job["ClusterId"], job["ProcId"]] = alike[signature]
+    return {"matches": matches, "jobs": found}
+
+
+def _match(job: Any, requirements: Any, slots: Sequence[Any], whole: Sequence[Any]) -> dict[str, Any]:
+    """Return the fields of a `Match`: of one job with the slots as they are, and as they are when unused."""
     clauses = []
     for text in _clauses(str(requirements)):
         clause = classad2.ExprTree(text)
-        n_true = sum(_true(clause, job, slot) for slot in slots)
-        theirs = _theirs(slots, job, clause)
+        n_true = sum(_true(clause, job, slot) for slot in whole)
+        theirs = _theirs(whole, job, clause)
         clauses.append({"text": text, "n_slots": n_true, "job": _ours(job, clause), "slots": theirs})
+    unclaimed = [slot for slot in slots if slot.get("State") in ("Unclaimed", "Backfill")]
     return {
         "n_slots": len(slots),
         "clauses": clauses,
-        "n_fit": sum(_true(requirements, job, slot) for slot in slots),
-        "n_willing": sum(_agree(requirements, job, slot) for slot in slots),
-        "n_free": sum(free),
+        "n_fit": sum(_true(requirements, job, slot) for slot in whole),
+        "n_willing": sum(_agree(requirements, job, slot) for slot in whole),
+        "n_free": sum(_agree(requirements, job, slot) for slot in unclaimed),
     }
 
 
@@ -52,12 +75,15 @@ def _agree(requirements: Any, job: Any, slot: Any) -> bool:
     return _true(requirements, job, slot) and _true(slot.lookup("Requirements"), slot, job)
 
 
-def _give_back(slot: Any) -> None:
-    """Make a slot's ad what it is when nobody uses any of it."""
-    if slot.get("PartitionableSlot") is True:
-        for name, total in _WHOLE.items():
-            if total in slot:
-                slot[name] = slot[total]
+def _whole(slot: Any) -> Any:
+    """Return a slot's ad as it is when nobody uses any of it."""
+    if slot.get("PartitionableSlot") is not True:
+        return slot
+    whole = classad2.ClassAd(str(slot))
+    for name, total in _WHOLE.items():
+        if total in whole:
+            whole[name] = whole[total]
+    return whole
 
 
 def _clauses(text: str) -> Iterator[str]:

@@ -240,13 +240,11 @@ class Bindings:
         )
         return [_plain(ad) for ad in ads]
 
-    def _analyse(self, at: Mapping[str, Any], collector: str | None, job: str) -> dict[str, Any] | None:
-        cluster, _, proc = job.partition(".")
-        which = f"ClusterId == {cluster} && ProcId == {proc}"
-        ads = self._at_schedd(at, lambda ad: htcondor2.Schedd(ad).query(which))
-        if not ads:
-            return None
-        return analysis.analyse(ads[0], htcondor2.Collector(collector).query(htcondor2.AdType.Startd))
+    def _analyse(self, at: Mapping[str, Any], collector: str | None, constraint: str) -> dict[str, Any]:
+        wanted = str(_expression(constraint, "the constraint"))
+        jobs = self._at_schedd(at, lambda ad: htcondor2.Schedd(ad).query(wanted))
+        slots = htcondor2.Collector(collector).query(htcondor2.AdType.Startd) if jobs else []
+        return analysis.analyse(jobs, slots)
 
     def _schedd_ad(self, at: Mapping[str, Any]) -> dict[str, Any]:
         # The schedd's own answer and not the collector's copy, which is as old as the last update.

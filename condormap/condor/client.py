@@ -339,19 +339,19 @@ class Condor:
             )
         )
 
-    def analyse(self, job: str, *, deadline: float | None = None) -> Match | None:
-        """Return how a job's requirements and those of the slots meet; None for a job that is not in the queue.
+    def analyse(self, constraint: str, *, deadline: float | None = None) -> dict[tuple[int, int], Match]:
+        """Return how the requirements of jobs in the queue and those of the slots meet, by cluster and proc.
 
         Parameters
         ----------
-        job : str
-            Its id, ``"78.0"``.
+        constraint : str
+            A ClassAd expression that is true of the jobs, anybody's. Jobs that match alike are analysed once.
         deadline : float, optional
             Seconds.
         """
-        check.jobs_or_constraint([job], None)
-        answer = self._calls.ask("analyse", deadline, collector=self.address.collector, job=job)
-        return None if answer is None else Match(**answer)
+        answer = self._calls.ask("analyse", deadline, collector=self.address.collector, constraint=constraint)
+        found = [Match(**match) for match in answer["matches"]]
+        return {job: found[index] for job, index in answer["jobs"].items()}
 
     def schedd_ad(self, *, deadline: float | None = None) -> dict[str, Any]:
         """Return the ad of the schedd in use, as the schedd itself gives it."""

@@ -9,10 +9,19 @@ from typing import Any
 from ..condor import Action, ActResult, Condor
 from ..errors import InvalidInputError, NoSuchJobError, NotAuthorizedError
 from ..status import JobStatus
+from .part import Part, by_schedd, constraint
+from .queue import refresh
+from .reading import expire_ads
 from .record import JobRecord
-from .state import Part, by_schedd, constraint, refresh
+from .state import ClusterState
 
-Key = Callable[[Part, int], Hashable]
+Key = Callable[[ClusterState, int], Hashable]
+
+# The totals that HTCondor reports, in the order in which they are shown.
+_TOTALS = (
+    *("TotalSuccess", "TotalNotFound", "TotalBadStatus", "TotalAlreadyDone", "TotalPermissionDenied"),
+    *("TotalError", "TotalJobAds", "TotalChangedAds"),
+)
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,7 @@ class ActionResult(ActResult):
     failed: dict[Any, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        told = {name: n for name, n in self.totals.items() if n or name == "TotalSuccess"}
-        return f"<ActionResult {told}{f' failed: {self.failed}' if self.failed else ''}>"
+        return f"<ActionResult {self.totals}{f', failed: {self.failed}' if self.failed else ''}>"
 
 
 # The states that a job must be in for an action to mean anything; other actions are for any job of the queue.
@@ -63,10 +71,14 @@ def act(parts: Sequence[Part], action: Action, reason: str, key: Key) -> ActionR
     NotAuthorizedError
         None of them is this user's.
     """
+    if not isinstance(reason, str):
+        raise InvalidInputError(f"a reason is text, and not a {type(reason).__name__}: {reason!r}")
+    totals = dict.fromkeys(_TOTALS, 0)
+    if not any(part.procs for part in parts):
+        return ActionResult(totals)
     refresh(parts)  # what could fail is only known before: afterwards, a released job looks like any other
     before = {(part, proc): _why_not(part, proc, action) for part in parts for proc in part.procs}
     _check_any_left(parts, action.value)
-    totals: dict[str, int] = {}
     failed: dict[Any, str] = {}
     for condor, group in by_schedd(parts):
         if not (ids := _ids(group)):
@@ -88,6 +100,7 @@ def act(parts: Sequence[Part], action: Action, reason: str, key: Key) -> ActionR
     if action is Action.REMOVE:
         for part in parts:
             part.state.removed_here.update(proc for proc in part.procs if not before[part, proc])
+    expire_ads(parts)
     return ActionResult(totals, failed)
 
 
@@ -96,7 +109,14 @@ def edit(
 ) -> ActionResult:
     """Change attributes of jobs; see `Job.edit`."""
     attributes = {name: literal(name, value) for name, value in values.items()}
+    if not isinstance(expressions, Mapping) or not all(isinstance(e, str) for e in expressions.values()):
+        raise InvalidInputError(
+            "expressions are a mapping from attributes to ClassAd expressions as text, such as"
+            f' {{"RequestMemory": "2 * MemoryUsage"}}, and not {expressions!r}'
+        )
     attributes |= expressions
+    if not any(part.procs for part in parts):
+        return ActionResult({"TotalSuccess": 0})
     refresh(parts)
     _check_any_left(parts, "edit")
     before = {
@@ -111,7 +131,8 @@ def edit(
             if n_edited == 0 and any(not before[part, proc] for part in group for proc in part.procs):
                 raise NotAuthorizedError(_not_ours("edit", condor, group))
             edited += n_edited
-    failed = {key(part, proc): why for (part, proc), why in before.items() if why}
+    failed = {key(part.state, proc): why for (part, proc), why in before.items() if why}
+    expire_ads(parts)
     return ActionResult({"TotalSuccess": edited}, failed)
 
 
@@ -200,8 +221,6 @@ def _check_any_left(parts: Sequence[Part], what: str) -> None:
     if any(part.unfinished() for part in parts):
         return
     pairs = [(part, proc) for part in parts for proc in part.procs]
-    if not pairs:
-        raise InvalidInputError(f"{what}: no job was chosen")
     part, proc = pairs[0]
     one = len(pairs) == 1
     name = f"job {part.state.cluster}.{proc} is not" if one else f"none of the {len(pairs)} jobs is"
@@ -211,4 +230,6 @@ def _check_any_left(parts: Sequence[Part], what: str) -> None:
 
 
 def _failed(before: Mapping[tuple[Part, int], str], group: Sequence[Part], key: Key) -> dict[Hashable, str]:
-    return {key(part, proc): why for part in group for proc in part.procs if (why := before[part, proc])}
+    return {
+        key(part.state, proc): why for part in group for proc in part.procs if (why := before[part, proc])
+    }

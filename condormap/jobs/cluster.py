@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, overload
+from typing import Any, Self, overload
 
-from ..address import PoolAddress
 from ..condor import connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
-from ..jdf.split import Block, parse_jdf, read_jdf
+from ..jdf.split import Block
 from ..jdf.write import jdf_of_ads
 from ..pool.choose import choose_pool
-from ..status import JobStatus
+from .described import Described
 from .job import Job, parse_id
-from .state import Part, find_cluster, refresh
-from .steering import Steered
-from .submit import Commands, blocks_of, is_local, submit_blocks
+from .part import Part
+from .queue import find_cluster
+from .several import Several
+from .state import ClusterState
+from .submit import Commands, PoolChoice, blocks_of, is_local, submit_blocks
 from .table import html, in_words, jobs_html
 
-if TYPE_CHECKING:
-    from ..pool.personal import PersonalPool
 
-
-class JobCluster(Steered):
+class JobCluster(Several[int], Described):
     """The jobs of one cluster, or a selection of them.
 
+    It answers as a `Job` does, with a dict from procs to values, and costs one question however many jobs there
+    are; ``c["RequestMemory"]`` is an attribute of all. A value is None for a job that has none.
+
     ``len(c)`` is their number, those included that a factory has not made yet; ``c[3]`` is the `Job` with the
-    proc 3; ``c[1:3]`` and `select` are clusters narrowed to a selection, on which everything works likewise; to
-    iterate gives every `Job`.
+    proc 3; ``c[1:3]``, ``c[[0, 3]]`` and `select` are clusters narrowed to a selection, on which everything works
+    likewise; to iterate gives every `Job`.
 
     Parameters
     ----------
@@ -46,17 +46,14 @@ class JobCluster(Steered):
         commands: Commands,
         count: int | None = None,
         *,
-        pool: PersonalPool | PoolAddress | str | None = None,
+        pool: PoolChoice = None,
         schedd: str | None = None,
     ) -> None:
         self._describe(blocks_of(commands, count), pool, schedd)
 
-    def _describe(
-        self, blocks: Sequence[Block], pool: PersonalPool | PoolAddress | str | None, schedd: str | None
-    ) -> None:
-        if (
-            sum(block.depth == 0 for block in blocks) > 1
-        ):  # of those inside an `if`, HTCondor knows which count
+    def _describe(self, blocks: Sequence[Block], pool: PoolChoice, schedd: str | None) -> None:
+        # Of those inside an `if`, HTCondor knows which count.
+        if sum(block.depth == 0 for block in blocks) > 1:
             lines = ", ".join(str(block.line) for block in blocks)
             raise InvalidInputError(
                 f"{blocks[0].path or 'the text'} has {len(blocks)} queue statements (lines {lines}), and each"
@@ -75,70 +72,11 @@ class JobCluster(Steered):
         return cluster
 
     @classmethod
-    def from_jdf(
-        cls,
-        path: str | os.PathLike[str],
-        submit: bool = True,
-        *,
-        pool: PersonalPool | PoolAddress | str | None = None,
-        schedd: str | None = None,
-        **overrides: object,
-    ) -> Self:
-        """Return the cluster of a job description file with one queue statement, and submit it.
-
-        Parameters
-        ----------
-        path : path-like
-            The file. Relative paths in it are relative to the current folder, as condor_submit sees them.
-        submit : bool
-            False holds back, until ``submit()`` is called.
-        pool, schedd
-            Where to submit, as for `Job`.
-        **overrides
-            Submit commands that hold as if they stood last before the queue statement.
-
-        Raises
-        ------
-        JdfError
-            A mistake in the file, with its line; nothing was submitted.
-        InvalidInputError
-            The file has several queue statements; `JobGroup.from_jdf` takes it.
-        """
-        return cls._from_blocks(read_jdf(path, **overrides), submit, pool, schedd)
-
-    @classmethod
-    def from_text(
-        cls,
-        text: str,
-        submit: bool = True,
-        *,
-        pool: PersonalPool | PoolAddress | str | None = None,
-        schedd: str | None = None,
-        **overrides: object,
-    ) -> Self:
-        """Return the cluster of a job description in a string; else as `from_jdf`."""
-        return cls._from_blocks(parse_jdf(text, path=None, **overrides), submit, pool, schedd)
-
-    @classmethod
-    def _from_blocks(
-        cls,
-        blocks: Sequence[Block],
-        submit: bool,
-        pool: PersonalPool | PoolAddress | str | None,
-        schedd: str | None,
-    ) -> Self:
-        cluster = cls.__new__(cls)
-        cluster._describe(blocks, pool, schedd)
-        if submit:
-            cluster.submit()
-        return cluster
-
-    @classmethod
     def from_queue(
         cls,
         cluster: int | str,
         *,
-        pool: PersonalPool | PoolAddress | str | None = None,
+        pool: PoolChoice = None,
         schedd: str | None = None,
     ) -> Self:
         """Return a cluster that is in the queue, or whose jobs are in the history; anybody's.
@@ -183,55 +121,33 @@ class JobCluster(Steered):
         """The cluster's id."""
         return self._submitted.state.cluster
 
-    @property
-    def status(self) -> dict[int, JobStatus]:
-        """The state of every job by its proc, now: one question to the schedd, none when all have ended."""
-        part = self._submitted
-        refresh([part])
-        return {proc: part.state.record(proc).status for proc in part.procs}
-
-    @property
-    def exit_codes(self) -> dict[int, int | None]:
-        """The exit codes by proc; None for jobs that have none (yet)."""
-        part = self._submitted
-        refresh([part])
-        return {proc: part.state.record(proc).exit_code for proc in part.procs}
-
-    def __len__(self) -> int:
-        return len(self._submitted.procs)
-
-    def __iter__(self) -> Iterator[Job]:
-        part = self._submitted
-        return (Job._of(part.state, proc) for proc in part.procs)
-
     @overload
     def __getitem__(self, which: int) -> Job: ...
     @overload
-    def __getitem__(self, which: slice) -> Self: ...
-    def __getitem__(self, which: int | slice) -> Job | Self:
+    def __getitem__(self, which: slice | list[int]) -> Self: ...
+    @overload
+    def __getitem__(self, which: str) -> dict[int, Any]: ...
+    def __getitem__(self, which: int | slice | list[int] | str) -> Job | Self | dict[int, Any]:
         part = self._submitted
+        if isinstance(which, str):
+            return self._attribute(which)
         if isinstance(which, slice):
             return self._of(Part(part.state, tuple(part.procs[which])))
+        if isinstance(which, list):
+            return self._of(Part(part.state, tuple(dict.fromkeys(self._proc(each) for each in which))))
+        return Job._of(part.state, self._proc(which))
+
+    def _proc(self, which: int) -> int:
+        """Return the proc that a number names; negative ones count from the end of a whole cluster."""
+        part = self._submitted
+        if not isinstance(which, int) or isinstance(which, bool):
+            raise InvalidInputError(
+                f'a JobCluster has c[3], c[1:3], c[[0, 3]] and c["Attribute"], and nothing for {which!r}'
+            )
         proc = which + part.state.n_procs if which < 0 and part.chosen is None else which
         if proc not in part.procs:
             raise IndexError(f"cluster {self.id} has {len(self)} jobs here, and none with the proc {which}")
-        return Job._of(part.state, proc)
-
-    def select(
-        self,
-        status: JobStatus | Sequence[JobStatus] | None = None,
-        where: Callable[[Job], bool] | None = None,
-    ) -> Self:
-        """Return the jobs that are in a state now, or that fulfil a condition: ``c.select(JobStatus.HELD)``."""
-        part = self._submitted
-        chosen = list(part.procs)
-        if status is not None:
-            wanted = {status} if isinstance(status, int) else set(status)
-            now = self.status
-            chosen = [proc for proc in chosen if now[proc] in wanted]
-        if where is not None:
-            chosen = [proc for proc in chosen if where(Job._of(part.state, proc))]
-        return self._of(Part(part.state, tuple(chosen)))
+        return proc
 
     def to_jdf(self) -> str:
         """Return the jobs as a job description file that condor_submit makes the same jobs of, in one cluster.
@@ -270,5 +186,8 @@ class JobCluster(Steered):
     def _parts(self) -> Sequence[Part]:
         return (self._submitted,)
 
-    def _key(self, part: Part, proc: int) -> Hashable:
+    def _key(self, state: ClusterState, proc: int) -> int:
         return proc
+
+    def _narrowed(self, parts: Sequence[Part]) -> Self:
+        return self._of(parts[0])

@@ -1,58 +1,81 @@
-"""Why a job is in its state, in sentences."""
+"""Why jobs are in their states, in sentences."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..condor import Condor, Match
 from ..status import JobStatus, hold_advice
+from .part import JobKey, Part, by_schedd, constraint
 from .record import JobRecord
-from .state import ClusterState
 
 _ATTRIBUTES = [
     *(
+        "ClusterId",
+        "ProcId",
         "LastRejMatchReason",
         "LastRejMatchTime",
         "LastMatchTime",
         "QDate",
         "DeferralTime",
-        "NextJobStartDelay",
     ),
-    *("NumJobStarts", "EnteredCurrentStatus", "LastVacateReason", "VacateReason", "CronMinute", "ServerTime"),
+    *("NumJobStarts", "LastVacateReason", "VacateReason", "ServerTime"),
 ]
 
 
-def explain(state: ClusterState, proc: int, record: JobRecord) -> str:
-    """Return sentences, one to a line; see `Job.explain`."""
-    return "\n".join(_sentences(state, proc, record))
+def explain(parts: Sequence[Part]) -> dict[JobKey, str]:
+    """Return sentences about each job as it was last seen, one to a line; see `Job.explain`.
+
+    However many jobs wait, each schedd is asked for their ads once, and once how they match the slots.
+    """
+    told: dict[JobKey, list[str]] = {}
+    for part in parts:
+        for proc in part.procs:
+            record = part.state.record(proc)
+            told[part.state, proc] = list(_state(f"Job {part.state.cluster}.{proc}", record))
+    for condor, group in by_schedd(parts):
+        waiting = []
+        for part in group:
+            idle = {proc for proc in part.procs if part.state.record(proc).status is JobStatus.IDLE}
+            for proc in idle.intersection(part.state.unmade):
+                told[part.state, proc].append(
+                    "Its factory has not made it yet: it makes one when fewer than max_idle of its jobs are idle."
+                )
+            waiting.append(part.without(set(part.procs) - idle | set(part.state.unmade)))
+        if waiting := [part for part in waiting if part.procs]:
+            for key, sentences in _waiting(condor, waiting).items():
+                told[key] += sentences
+    return {key: "\n".join(sentences) for key, sentences in told.items()}
 
 
-def _sentences(state: ClusterState, proc: int, record: JobRecord) -> Iterator[str]:
-    job = f"Job {state.cluster}.{proc}"
+def _state(job: str, record: JobRecord) -> Iterator[str]:
     yield f"{job}: {record.in_words()}."
     if record.status is JobStatus.HELD:
         yield f"What to do: {hold_advice(record.code, record.subcode)}."
-    if record.status is not JobStatus.IDLE:
-        return
-    if proc in state.unmade:
-        yield "Its factory has not made it yet: it makes a job when fewer than max_idle of its jobs are idle."
-        return
-    condor = state.condor
-    ads = condor.query(f"ClusterId == {state.cluster} && ProcId == {proc}", _ATTRIBUTES, all_users=True)
-    if not ads:
-        yield "It has just left the queue."
-        return
-    yield from _told(ads[0])
-    match = condor.analyse(f"{state.cluster}.{proc}")
-    if match is not None:
-        yield from _matching(match)
-        if match.n_willing:
-            yield from _limits(condor)
 
 
-def _told(ad: dict[str, Any]) -> Iterator[str]:
+def _waiting(condor: Condor, parts: Sequence[Part]) -> dict[JobKey, list[str]]:
+    """Say why jobs that are in the queue are idle."""
+    which = constraint(parts, cluster_ads=False)
+    ads = {(ad["ClusterId"], ad["ProcId"]): ad for ad in condor.query(which, _ATTRIBUTES, all_users=True)}
+    matches = condor.analyse(which) if ads else {}
+    limits = list(_limits(condor)) if any(match.n_willing for match in matches.values()) else []
+    told: dict[JobKey, list[str]] = {}
+    for part in parts:
+        for proc in part.procs:
+            id = (part.state.cluster, proc)
+            sentences = told[part.state, proc] = list(_noted(ads[id])) if id in ads else []
+            if (match := matches.get(id)) is None:
+                sentences.append("It has just left the queue.")
+                continue
+            sentences += _matching(match)
+            sentences += limits if match.n_willing else []
+    return told
+
+
+def _noted(ad: Mapping[str, Any]) -> Iterator[str]:
     """Say what the schedd and the negotiator have noted in the job's ad."""
     now = ad.get("ServerTime") or time.time()
     if (deferred := ad.get("DeferralTime")) and isinstance(deferred, int) and deferred > now:

@@ -2,54 +2,62 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self, overload
 
-from ..address import PoolAddress
 from ..condor import connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
-from ..jdf.split import Block, parse_jdf, read_jdf
+from ..jdf.split import Block, parse_jdf
 from ..pool.choose import choose_pool
-from ..status import JobStatus
 from .cluster import JobCluster
+from .described import Described
 from .job import Job
-from .state import Part, refresh
-from .steering import Steered
-from .submit import Commands, blocks_of, is_local, submit_blocks
+from .part import Part
+from .several import Several
+from .state import ClusterState
+from .submit import Commands, PoolChoice, blocks_of, is_local, submit_blocks
 from .table import html, in_words, jobs_html
 
-if TYPE_CHECKING:
-    from ..pool.personal import PersonalPool
 
-
-class JobGroup(Steered):
+class JobGroup(Several[Job], Described):
     """Several clusters, of one schedd or of several, steered together.
 
-    ``len(g)`` is the number of all jobs, to iterate gives each `Job`, ``g.clusters`` are the clusters, and
-    ``a | b`` is the union.
+    It answers as a `Job` does, with a dict from `Job` to values (two schedds may have the same ids), and costs one
+    question to each schedd. ``g.clusters`` are the clusters; ``len(g)`` is the number of all jobs, to iterate
+    gives each `Job`, ``g[0]`` is the first of them and ``g[2:5]`` a group of some; ``g["RequestMemory"]`` is an
+    attribute of all; ``g | other`` is the union with a group, a cluster or a job.
 
     Parameters
     ----------
-    clusters : iterable of JobCluster or JobGroup
-        Its clusters, submitted ones; one that comes twice is taken once.
+    members : iterable of JobGroup, JobCluster or Job
+        What it has, submitted; a job that comes twice is taken once.
     """
 
-    def __init__(self, clusters: Iterable[JobCluster | JobGroup] = ()) -> None:
+    def __init__(self, members: Iterable[JobGroup | JobCluster | Job] = ()) -> None:
         self._blocks: tuple[Block, ...] | None = None
-        self._found: tuple[Part, ...] = ()
-        self._pool: PersonalPool | PoolAddress | str | None = None
+        self._pool: PoolChoice = None
         self._schedd: str | None = None
-        parts: dict[tuple[int, int, object], Part] = {}
-        for each in clusters:
-            if not isinstance(each, JobCluster | JobGroup):
+        found: dict[tuple[int, int], Part] = {}
+        for each in members if isinstance(members, Iterable) else (members,):
+            if not isinstance(each, Job | JobCluster | JobGroup):
                 raise InvalidInputError(
-                    f"a JobGroup has JobClusters and JobGroups, not a {type(each).__name__}"
+                    f"a JobGroup has JobGroups, JobClusters and Jobs, and not a {type(each).__name__}: {each!r}"
                 )
             for part in each._parts():
-                parts.setdefault((id(part.state.condor), part.state.cluster, part.chosen), part)
-        self._found = tuple(parts.values())
+                key = (id(part.state.condor), part.state.cluster)
+                found[key] = found[key].union(part) if key in found else part
+        self._found = tuple(found.values())
+
+    @classmethod
+    def _of(cls, parts: Iterable[Part]) -> Self:
+        """Return the group of some parts, of which no two are of the same cluster."""
+        group = cls()
+        group._found = tuple(part for part in parts if part.procs)
+        return group
+
+    def _describe(self, blocks: Sequence[Block], pool: PoolChoice, schedd: str | None) -> None:
+        self._blocks, self._pool, self._schedd, self._found = tuple(blocks), pool, schedd, ()
 
     @classmethod
     def from_data(
@@ -59,7 +67,7 @@ class JobGroup(Steered):
         submit: bool = True,
         *,
         count: int = 1,
-        pool: PersonalPool | PoolAddress | str | None = None,
+        pool: PoolChoice = None,
         schedd: str | None = None,
     ) -> Self:
         """Return a cluster for each mapping of submit commands, and submit them, all or none.
@@ -77,59 +85,21 @@ class JobGroup(Steered):
         pool, schedd
             Where to submit, as for `Job`.
         """
+        if isinstance(overrides, Mapping) or not isinstance(overrides, Iterable):
+            raise InvalidInputError(
+                "overrides are mappings of submit commands, one for each cluster, in a list or another iterable;"
+                f" not a {type(overrides).__name__}: {overrides!r}"
+            )
         common = "".join(line.text for line in blocks_of(base, count)[0].commands)
         blocks = []
         for own in overrides:
             if not isinstance(own, Mapping):
                 raise InvalidInputError(
-                    f"overrides are mappings of submit commands, not a {type(own).__name__}"
+                    f"overrides are mappings of submit commands, not a {type(own).__name__}: {own!r}"
                 )
             text = "".join(line.text for line in blocks_of(own, count)[0].commands)
             blocks += parse_jdf(f"{common}{text}queue {count}\n")
         return cls._from_blocks(blocks, submit, pool, schedd)
-
-    @classmethod
-    def from_jdf(
-        cls,
-        path: str | os.PathLike[str],
-        submit: bool = True,
-        *,
-        pool: PersonalPool | PoolAddress | str | None = None,
-        schedd: str | None = None,
-        **overrides: object,
-    ) -> Self:
-        """Return a cluster for each queue statement of a job description file, and submit them, all or none.
-
-        Parameters and errors are those of `JobCluster.from_jdf`.
-        """
-        return cls._from_blocks(read_jdf(path, **overrides), submit, pool, schedd)
-
-    @classmethod
-    def from_text(
-        cls,
-        text: str,
-        submit: bool = True,
-        *,
-        pool: PersonalPool | PoolAddress | str | None = None,
-        schedd: str | None = None,
-        **overrides: object,
-    ) -> Self:
-        """Return a cluster for each queue statement of a string; else as `from_jdf`."""
-        return cls._from_blocks(parse_jdf(text, path=None, **overrides), submit, pool, schedd)
-
-    @classmethod
-    def _from_blocks(
-        cls,
-        blocks: Iterable[Block],
-        submit: bool,
-        pool: PersonalPool | PoolAddress | str | None,
-        schedd: str | None,
-    ) -> Self:
-        group = cls()
-        group._blocks, group._pool, group._schedd = tuple(blocks), pool, schedd
-        if submit:
-            group.submit()
-        return group
 
     def submit(self) -> list[int]:
         """Submit the clusters, all or none; return their ids.
@@ -157,37 +127,42 @@ class JobGroup(Steered):
         """The clusters."""
         return tuple(JobCluster._of(part) for part in self._parts())
 
-    @property
-    def status(self) -> dict[Job, JobStatus]:
-        """The state of every job, now: one question to each schedd, none to one where all have ended.
+    @overload
+    def __getitem__(self, which: int) -> Job: ...
+    @overload
+    def __getitem__(self, which: slice) -> Self: ...
+    @overload
+    def __getitem__(self, which: str) -> dict[Job, Any]: ...
+    def __getitem__(self, which: int | slice | str) -> Job | Self | dict[Job, Any]:
+        if isinstance(which, str):
+            return self._attribute(which)
+        if not isinstance(which, slice | int) or isinstance(which, bool):
+            raise InvalidInputError(
+                f'a JobGroup has g[3], g[1:3] and g["Attribute"], and nothing for {which!r}; a job by its id is in'
+                " one of g.clusters"
+            )
+        jobs = [(part.state, proc) for part in self._parts() for proc in part.procs]
+        if isinstance(which, int):
+            try:
+                return Job._of(*jobs[which])
+            except IndexError:
+                raise IndexError(f"the group has {len(jobs)} jobs, and none at {which}") from None
+        chosen: dict[ClusterState, list[int]] = {}
+        for state, proc in jobs[which]:
+            chosen.setdefault(state, []).append(proc)
+        return self._of(Part(state, tuple(procs)) for state, procs in chosen.items())
 
-        By `Job`, and not by id, for two schedds may have the same ids.
-        """
-        parts = self._parts()
-        refresh(parts)
-        return {
-            Job._of(part.state, proc): part.state.record(proc).status for part in parts for proc in part.procs
-        }
-
-    def __len__(self) -> int:
-        return sum(len(part.procs) for part in self._parts())
-
-    def __iter__(self) -> Iterator[Job]:
-        return (Job._of(part.state, proc) for part in self._parts() for proc in part.procs)
-
-    def __or__(self, other: JobGroup | JobCluster) -> JobGroup:
-        if not isinstance(other, JobCluster | JobGroup):
+    def __or__(self, other: JobGroup | JobCluster | Job) -> JobGroup:
+        if not isinstance(other, Job | JobCluster | JobGroup):
             return NotImplemented
         return JobGroup([self, other])
 
-    def union(self, *others: JobGroup | JobCluster) -> JobGroup:
-        """Return the group of all clusters of this one and of others."""
-        return JobGroup([self, *others])
+    def __ror__(self, other: JobCluster | Job) -> JobGroup:
+        return JobGroup([other, self]) if isinstance(other, Job | JobCluster) else NotImplemented
 
-    def select(self, status: JobStatus | Sequence[JobStatus]) -> JobGroup:
-        """Return the jobs that are in a state now: ``g.select(JobStatus.HELD).release()``."""
-        refresh(self._parts())
-        return JobGroup([cluster.select(status) for cluster in self.clusters])
+    def union(self, *others: JobGroup | JobCluster | Job) -> JobGroup:
+        """Return the group of all jobs of this one and of others."""
+        return JobGroup([self, *others])
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -215,5 +190,13 @@ class JobGroup(Steered):
             raise UnsubmittedJobError("the group has not been submitted: call submit() first")
         return self._found
 
-    def _key(self, part: Part, proc: int) -> Hashable:
-        return Job._of(part.state, proc)
+    def _key(self, state: ClusterState, proc: int) -> Job:
+        return Job._of(state, proc)
+
+    def _narrowed(self, parts: Sequence[Part]) -> Self:
+        return self._of(parts)
+
+
+def group_of(clusters: Iterable[ClusterState]) -> JobGroup:
+    """Return the group of all jobs of clusters."""
+    return JobGroup._of(Part(state) for state in clusters)

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeVar
 
-from ..address import PoolAddress
-from ..condor import Action, connect
-from ..errors import InvalidInputError, UnsubmittedJobError
+from ..condor import connect
+from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
 from ..jdf.write import jdf_of_ads
 from ..pool.choose import choose_pool
 from ..status import JobStatus
-from .actions import ActionResult
-from .ad import AdReader, JobAd
+from ..times import deadline
+from .ad import JobAd, KeptAd
 from .explain import explain
-from .log import JobEvent, job_events, job_text
-from .output import Following, log_path, output_text
+from .following import Following
+from .log import JobEvent, job_events
+from .output import log_readers, logs, outputs
+from .part import JobKey, Part
+from .queue import find_cluster, refresh
+from .reading import read_ads
 from .record import JobRecord
-from .state import ClusterState, Part, find_cluster, refresh
+from .state import ClusterState
 from .steering import Steered
-from .submit import Commands, blocks_of, is_local, submit_blocks
+from .submit import Commands, PoolChoice, blocks_of, is_local, submit_blocks
 from .table import html, job_html
 
-if TYPE_CHECKING:
-    from ..pool.personal import PersonalPool
+T = TypeVar("T")
 
 
 class Job(Steered):
     """One HTCondor job: described here, then submitted; or taken from the queue or the history.
+
+    ``job["Cmd"]`` is an attribute of its ad; ``"Cmd" in job``, ``list(job)``, ``dict(job)`` and `get` work as with
+    a mapping.
 
     Parameters
     ----------
@@ -52,7 +57,7 @@ class Job(Steered):
         self,
         commands: Commands,
         *,
-        pool: PersonalPool | PoolAddress | str | None = None,
+        pool: PoolChoice = None,
         schedd: str | None = None,
     ) -> None:
         blocks = blocks_of(commands)
@@ -66,13 +71,12 @@ class Job(Steered):
         self._schedd = schedd
         self._state: ClusterState | None = None
         self._proc = 0
-        self._ads: AdReader | None = None
 
     @classmethod
     def _of(cls, state: ClusterState, proc: int) -> Self:
         """Return the job `proc` of a cluster."""
         job = cls.__new__(cls)
-        job._state, job._proc, job._ads = state, proc, None
+        job._state, job._proc = state, proc
         return job
 
     @classmethod
@@ -80,7 +84,7 @@ class Job(Steered):
         cls,
         id: str | int | tuple[int, int],
         *,
-        pool: PersonalPool | PoolAddress | str | None = None,
+        pool: PoolChoice = None,
         schedd: str | None = None,
     ) -> Self:
         """Return a job that is in the queue, or that has left it and is in the history; anybody's.
@@ -111,7 +115,7 @@ class Job(Steered):
         cls,
         ad: Mapping[str, Any],
         *,
-        pool: PersonalPool | PoolAddress | str | None = None,
+        pool: PoolChoice = None,
         schedd: str | None = None,
     ) -> Self:
         """Return the job that a ClassAd describes, as a query gives it. Nobody is asked.
@@ -123,18 +127,21 @@ class Job(Steered):
         pool, schedd
             Where the job is, as for `Job`.
         """
+        if not isinstance(ad, Mapping) and not (hasattr(ad, "keys") and hasattr(ad, "__getitem__")):
+            raise InvalidInputError(
+                f"from_ad takes a ClassAd or a dict, and not a {type(ad).__name__}: {ad!r}"
+            )
         values = JobAd({str(name): _plain(ad[name]) for name in ad})
         cluster, proc = values.get("ClusterId"), values.get("ProcId")
-        if not isinstance(cluster, int) or not isinstance(proc, int):
+        if type(cluster) is not int or type(proc) is not int:
             raise InvalidInputError(
                 "the ad is no job's: it has no ClusterId and ProcId. For a new job: Job({...})"
             )
         state = ClusterState(connect(choose_pool(pool, schedd)), cluster)
         if isinstance(values.get("JobStatus"), int):
             state.take_ad({**values, "ProcId": proc})
-        job = cls._of(state, proc)
-        job._reader.give(values)
-        return job
+        state.ads[proc] = KeptAd(values, 0.0)
+        return cls._of(state, proc)
 
     def submit(self) -> int:
         """Submit the job; return its cluster.
@@ -166,16 +173,35 @@ class Job(Steered):
 
     @property
     def ad(self) -> JobAd:
-        """All attributes, at most a second old; after the job has left the queue, those of the history."""
-        return self._reader.read()
+        """All attributes, at most a second old; after the job has left the queue, those of the history.
+
+        Raises
+        ------
+        NoSuchJobError
+            Neither has it, and nobody has seen its ad before.
+        """
+        return self._only(read_ads(self._parts()))
 
     def refresh(self) -> JobAd:
         """Ask for the ad now, however new the last one is."""
-        self._reader.refresh()
-        return self._reader.read()
+        return self._only(read_ads(self._parts(), now=True))
 
     def __getitem__(self, attribute: str) -> Any:
         return self.ad[attribute]
+
+    def __contains__(self, attribute: object) -> bool:
+        return attribute in self.ad
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ad)
+
+    def keys(self) -> list[str]:
+        """Return the names of all attributes."""
+        return list(self.ad)
+
+    def get(self, attribute: str, default: Any = None) -> Any:
+        """Return an attribute, or `default` where the ad does not have it."""
+        return self.ad.get(attribute, default)
 
     @property
     def exit_code(self) -> int | None:
@@ -190,14 +216,12 @@ class Job(Steered):
     @property
     def hold_reason(self) -> str | None:
         """Why it is on hold: what the codes mean, the codes, HTCondor's reason; None for one that is not."""
-        record = self._now()
-        return record.hold_in_words() if record.status is JobStatus.HELD else None
+        return self._now().hold_reason
 
     @property
     def remove_reason(self) -> str | None:
         """Why it was removed, and by whom; None for one that was not."""
-        record = self._now()
-        return record.reason if record.status is JobStatus.REMOVED else None
+        return self._now().remove_reason
 
     @property
     def host(self) -> str:
@@ -210,8 +234,8 @@ class Job(Steered):
         The requirements are tried clause by clause on the pool's slots, by HTCondor's own evaluator; the rest is
         what the schedd and the negotiator have noted in their ads.
         """
-        record = self._now()
-        return explain(self._cluster, self._proc, record)
+        refresh(self._parts())
+        return self._only(explain(self._parts()))
 
     # -- what it wrote ---------------------------------------------------------------------------------------
 
@@ -225,11 +249,11 @@ class Job(Steered):
         StorageError
             The job has ended, and the file is not here or cannot be read.
         """
-        return output_text(self.ad, "Out", ended=self._now().ended)
+        return self._only(outputs(self._parts(), "Out"))
 
     def stderr(self) -> str:
         """Return what it has written to its standard error; see `stdout`."""
-        return output_text(self.ad, "Err", ended=self._now().ended)
+        return self._only(outputs(self._parts(), "Err"))
 
     def log(self) -> str:
         """Return what its event log says of it, word for word.
@@ -239,7 +263,7 @@ class Job(Steered):
         StorageError
             It has no log that can be read here.
         """
-        return job_text(self._log_path(), self._cluster.cluster, self._proc)
+        return self._only(logs(self._parts()))
 
     def events(self, *, follow: bool = False, timeout: float | None = None) -> Iterator[JobEvent]:
         """Return its history by its event log.
@@ -256,10 +280,9 @@ class Job(Steered):
         StorageError
             It has no log that can be read here.
         """
-        more = Following(self._now, timeout) if follow else lambda: False
-        return job_events(
-            self._cluster.condor, self._log_path(), self._cluster.cluster, self._proc, more=more
-        )
+        parts = self._parts()
+        more = Following(parts, deadline(timeout))
+        return job_events(log_readers(parts), more if follow else lambda: False)
 
     def to_jdf(self) -> str:
         """Return the job as a job description file that condor_submit makes the same job of."""
@@ -275,7 +298,11 @@ class Job(Steered):
     def _repr_html_(self) -> str:
         if self._state is None:
             return html(repr(self))
-        return job_html(self.id, self._now())
+        try:
+            self._now()
+        except CondormapError as error:
+            return html(f"{self!r}: state unknown, {type(error).__name__}")
+        return job_html(self.id, self._cluster.record(self._proc))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Job) or self._state is None or other._state is None:
@@ -300,36 +327,20 @@ class Job(Steered):
     def _parts(self) -> Sequence[Part]:
         return (Part(self._cluster, (self._proc,)),)
 
-    def _key(self, part: Part, proc: int) -> Hashable:
+    def _key(self, state: ClusterState, proc: int) -> int:
         return proc
 
-    def _act(self, action: Action, reason: str) -> ActionResult:
-        result = super()._act(action, reason)
-        self._reader.expire()
-        return result
-
-    def edit(self, *, expressions: Mapping[str, str] | None = None, **values: Any) -> ActionResult:
-        """Change attributes of the job's ad, see `JobCluster.edit`."""
-        result = super().edit(expressions=expressions, **values)
-        self._reader.expire()
-        return result
-
-    def _log_path(self) -> Path:
-        log = self._cluster.log
-        if log is not None and self._cluster.record(self._proc).in_log:
-            return log.path
-        return log_path(self.ad)
+    def _only(self, found: Mapping[JobKey, T | CondormapError]) -> T:
+        """Return the answer about this job, or raise why there is none."""
+        answer = found[self._cluster, self._proc]
+        if isinstance(answer, CondormapError):
+            raise answer
+        return answer
 
     def _now(self) -> JobRecord:
         """Return what is known about the job, now."""
         refresh(self._parts())
         return self._cluster.record(self._proc)
-
-    @property
-    def _reader(self) -> AdReader:
-        if self._ads is None:
-            self._ads = AdReader(self._cluster, self._proc)
-        return self._ads
 
 
 def parse_id(id: str | int | tuple[int, int]) -> tuple[int, int | None]:

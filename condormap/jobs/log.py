@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from ..events import EventType
 
 _BLOCK_END = b"\n...\n"
 _BATCH = 10_000  # events that are read in one go
-_LAST = (EventType.JOB_TERMINATED, EventType.JOB_ABORTED, EventType.CLUSTER_REMOVE)
+_HEAD = re.compile(rb"\d{3} \((\d+)\.(-?\d*)\.-?\d*\) ")
+_LAST = (EventType.JOB_TERMINATED, EventType.JOB_ABORTED)
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class JobEvent:
     type : EventType
         What happened; compares equal to HTCondor's number.
     job : str
-        The job's id, ``"78.0"``.
+        The job's id, ``"78.0"``; ``"78"`` for what concerns a whole cluster.
     time : float
         When, in seconds since the epoch; HTCondor writes whole seconds.
     info : dict
@@ -101,42 +103,85 @@ def follow(condor: Condor, path: Path) -> LogFollower:
     return follower
 
 
-def job_events(
-    condor: Condor, path: Path, cluster: int, proc: int, *, more: Callable[[], bool]
-) -> Iterator[JobEvent]:
-    """Yield the events of one job, and of its cluster as a whole.
+class LogReader:
+    """One log, read on for some jobs from its beginning.
 
     Parameters
     ----------
-    condor, path, cluster, proc
-        Who reads which log for which job.
+    condor, path
+        Who reads which log.
+    jobs : set of (int, int)
+        The clusters and procs of the jobs.
+    """
+
+    def __init__(self, condor: Condor, path: Path, jobs: Set[tuple[int, int]]) -> None:
+        self._condor = condor
+        self._path = path
+        self._jobs = jobs
+        self._clusters = {cluster for cluster, _ in jobs}
+        self._open = set(jobs)
+        self._offset = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the log has told the end of all jobs."""
+        return not self._open
+
+    def new(self) -> Iterator[JobEvent]:
+        """Yield the events that are new: the jobs' own, and those of their whole clusters."""
+        while True:
+            batch = self._condor.events(self._path, self._offset, limit=_BATCH)
+            for event in batch.events:
+                job = (event.cluster, event.proc)
+                if job in self._jobs:
+                    if event.type in _LAST:
+                        self._open.discard(job)
+                    name = f"{event.cluster}.{event.proc}"
+                elif event.proc < 0 and event.cluster in self._clusters:
+                    if event.type == EventType.CLUSTER_REMOVE:
+                        self._open = {each for each in self._open if each[0] != event.cluster}
+                    name = str(event.cluster)
+                else:
+                    continue
+                yield JobEvent(EventType(event.type), name, event.time, event.info)
+            if batch.offset == self._offset:
+                return
+            self._offset = batch.offset
+
+
+def job_events(readers: Sequence[LogReader], more: Callable[[], bool]) -> Iterator[JobEvent]:
+    """Yield the events of jobs, those of several logs in the order of their times.
+
+    Parameters
+    ----------
+    readers : sequence of LogReader
+        The logs.
     more : callable
         Called when all that is there was yielded; it waits and returns whether to look again.
     """
-    offset, ended = 0, False
     while True:
-        while True:
-            batch = condor.events(path, offset, limit=_BATCH)
-            for event in batch.events:
-                if event.cluster == cluster and event.proc in (proc, -1):
-                    ended = ended or event.type in _LAST
-                    yield JobEvent(EventType(event.type), f"{cluster}.{proc}", event.time, event.info)
-            if batch.offset == offset:
-                break
-            offset = batch.offset
-        if ended or not more():
+        yield from heapq.merge(*(reader.new() for reader in readers), key=lambda event: event.time)
+        if all(reader.ended for reader in readers) or not more():
             return
 
 
-def job_text(path: Path, cluster: int, proc: int) -> str:
-    """Return what a log in HTCondor's own format says of one job, word for word."""
-    head = re.compile(rb"^\d{3} \(0*%d\.(?:0*%d|-\d+|)\.-?\d*\) " % (cluster, proc), re.MULTILINE)
+def job_texts(path: Path, jobs: Set[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """Return what a log in HTCondor's own format says of jobs and of their whole clusters, word for word."""
     try:
         text = path.read_bytes()
     except OSError as error:
         raise StorageError(f"the event log {path} cannot be read: {error.strerror}") from error
-    blocks = text.split(_BLOCK_END)
-    return "".join((block + _BLOCK_END).decode(errors="replace") for block in blocks if head.match(block))
+    found: dict[tuple[int, int], list[bytes]] = {job: [] for job in jobs}
+    of_cluster: dict[int, list[list[bytes]]] = {}
+    for (cluster, _), texts in found.items():
+        of_cluster.setdefault(cluster, []).append(texts)
+    for block in text.split(_BLOCK_END):
+        if not (head := _HEAD.match(block)):
+            continue
+        cluster, proc = int(head[1]), int(head[2] or -1)
+        for texts in of_cluster.get(cluster, ()) if proc < 0 else [found.get((cluster, proc), [])]:
+            texts.append(block + _BLOCK_END)
+    return {job: b"".join(texts).decode(errors="replace") for job, texts in found.items()}
 
 
 def _size(path: Path) -> int:

@@ -47,6 +47,16 @@ class JobRecord(JobFacts):
         """Whether the job runs, or has run."""
         return bool(self.host)
 
+    @property
+    def hold_reason(self) -> str | None:
+        """Why the job is on hold; None for one that is not."""
+        return self.hold_in_words() if self.status is JobStatus.HELD else None
+
+    @property
+    def remove_reason(self) -> str | None:
+        """Why the job was removed, and by whom; None for one that was not."""
+        return self.reason if self.status is JobStatus.REMOVED else None
+
     def take_event(self, event: Event) -> None:
         """Note what an event of the log says."""
         if event.type == EventType.SUBMIT:

@@ -9,7 +9,9 @@ from typing import Any
 from ..condor import Action
 from ..status import JobStatus
 from .actions import ActionResult, act, edit
-from .state import Part, counts, refresh
+from .part import Part, counts
+from .queue import refresh
+from .state import ClusterState
 from .waiting import WaitFor, wait
 
 
@@ -29,7 +31,7 @@ class Steered(ABC):
         """Return the jobs."""
 
     @abstractmethod
-    def _key(self, part: Part, proc: int) -> Hashable:
+    def _key(self, state: ClusterState, proc: int) -> Hashable:
         """Return what names a job in results."""
 
     def hold(self, reason: str = "") -> ActionResult:
@@ -76,7 +78,7 @@ class Steered(ABC):
         RefusedError
             HTCondor does not let an attribute be changed.
         """
-        return edit(self._parts(), values, expressions or {}, self._key)
+        return edit(self._parts(), values, {} if expressions is None else expressions, self._key)
 
     def wait(self, timeout: float | None = None, *, for_: WaitFor = "all", holds_ok: bool = False) -> bool:
         """Wait for the jobs.

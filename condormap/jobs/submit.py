@@ -15,11 +15,14 @@ from ..errors import CondormapError, InvalidInputError, StorageError
 from ..jdf.check import check
 from ..jdf.split import Block, override_lines, parse_jdf
 from ..paths import data_home
-from .state import ClusterState, describe
+from ..pool.personal import PersonalPool
+from .queue import describe
+from .state import ClusterState
 
 _KEPT = 30 * 24 * 3600.0  # seconds for which an event log of ours stays after its last event
 
 Commands = Mapping[str, object] | str
+PoolChoice = PersonalPool | PoolAddress | str | None
 
 
 def blocks_of(commands: Commands, count: int | None = None) -> list[Block]:

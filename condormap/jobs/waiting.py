@@ -15,10 +15,12 @@ from ..errors import (
     JobRemovedError,
     UnreachableError,
 )
+from ..patience import Patience
 from ..status import JobStatus, hold_advice
 from ..times import deadline
+from .part import Part
+from .queue import refresh
 from .record import JobRecord
-from .state import Part, refresh
 
 #: What can be waited for: all jobs' ends, the first one's, or states that each job is to have been in.
 WaitFor = str | JobStatus | Collection[JobStatus]
@@ -27,7 +29,6 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds between two looks at a 
 _PER_JOB = 2e-6  # seconds more, for every look goes through all jobs
 _FIRST_QUERY, _LONGEST_QUERY = 0.25, 30.0  # seconds between two questions about jobs without a log
 _FIRST_CHECK, _LONGEST_CHECK = 15.0, 300.0  # seconds of silence in the logs, before the schedd is asked too
-_PATIENCE = 60.0  # seconds for which a schedd may not answer, before the wait gives up
 _SHORTEST_DEADLINE = 1.0  # seconds that a question may take, however little time is left
 _HAS_RUN = (JobStatus.TRANSFERRING_OUTPUT, JobStatus.COMPLETED)
 
@@ -69,9 +70,9 @@ def _condition(for_: WaitFor) -> Callable[[JobRecord], bool]:
     try:
         wanted = {JobStatus(each) for each in ([for_] if isinstance(for_, int) else for_)}
     except (TypeError, ValueError):
-        raise InvalidInputError(
-            f'for_ is "all", "any", a JobStatus or several of them, not {for_!r}'
-        ) from None
+        wanted = set()
+    if not wanted:
+        raise InvalidInputError(f'for_ is "all", "any", a JobStatus or several of them, not {for_!r}')
     if JobStatus.RUNNING in wanted:  # a short job may have ended before anybody looked
         return lambda record: record.status in wanted or (record.ran and record.status in _HAS_RUN)
     return lambda record: record.status in wanted
@@ -101,7 +102,7 @@ class _Watch:
         now = self._changed = time.monotonic()
         self._ask = _Schedule(now + _FIRST_QUERY, _FIRST_QUERY, _LONGEST_QUERY)
         self._check = _Schedule(now + _FIRST_CHECK, _FIRST_CHECK, _LONGEST_CHECK)
-        self._silent_since = 0.0
+        self._patience = Patience()
 
     def next(self) -> bool:
         """Pause, then look where something new may be; return False when the time is over."""
@@ -127,15 +128,9 @@ class _Watch:
         try:
             refresh(parts, self._deadline())
         except (UnreachableError, DeadlineError) as error:
-            now = time.monotonic()
-            self._silent_since = self._silent_since or now
-            if now - self._silent_since > _PATIENCE:
-                raise UnreachableError(
-                    f"the schedd has not answered for {now - self._silent_since:.0f} s: {error} Nothing is lost:"
-                    " the jobs go on or stay in its queue. `condormap doctor` tells more; wait again later"
-                ) from error
+            self._patience.no_answer(error)
             return
-        self._silent_since = 0.0
+        self._patience.answered()
         if _seen(parts) != before:
             self._note_change()
             self._ask.interval = _FIRST_QUERY

@@ -1,0 +1,119 @@
+"""Looking at jobs again: the queue, the event log, the history.
+
+A job that is in the queue is what the queue says. One that has left it is what its event log says; where that is
+silent, what the history says; where both are, it is lost. What has ended is never asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from typing import Any
+
+from ..condor import Condor
+from ..errors import NoSuchJobError, RefusedError
+from .part import Part, by_schedd, constraint
+from .record import ATTRIBUTES
+from .state import ClusterState
+
+_LIVE = [
+    *("ClusterId", "ProcId"),
+    *("JobMaterializeNextProcId", "JobMaterializeLimit", "JobMaterializePaused", "JobMaterializePauseReason"),
+    *ATTRIBUTES,
+]
+_PROJECTION = [*_LIVE, "TotalSubmitProcs", "UserLog", "Iwd"]
+
+
+def refresh(parts: Iterable[Part], deadline: float | None = None) -> None:
+    """Look at all jobs of the parts that had not ended: one query of each schedd, then logs and history."""
+    for condor, group in by_schedd(part for part in parts if not part.state.still and part.unfinished()):
+        for log in {part.state.log for part in group if part.state.log is not None}:
+            log.read()  # before the queue is asked, so that an old event does not hide what it says
+        wanted = _PROJECTION if any(part.state.log is None for part in group) else _LIVE
+        ads = condor.query(constraint(group), wanted, all_users=True, cluster_ads=True, deadline=deadline)
+        states: dict[int, set[ClusterState]] = {}
+        for part in group:
+            states.setdefault(part.state.cluster, set()).add(part.state)
+        present: dict[int, set[int]] = {cluster: set() for cluster in states}
+        for ad in ads:
+            cluster, proc = ad["ClusterId"], ad.get("ProcId")
+            for state in states[cluster]:
+                state.take_ad(ad)
+            present[cluster].update([proc] if proc is not None else next(iter(states[cluster])).unmade)
+        for part in group:
+            _find(part, present[part.state.cluster], deadline)
+
+
+def _find(part: Part, present: Set[int], deadline: float | None) -> None:
+    """Find out how those jobs ended that the queue does not have."""
+    state = part.state
+
+    def missing() -> list[int]:
+        return [proc for proc in part.unfinished() if proc not in present]
+
+    if missing() and state.log is not None:
+        state.log.read()
+    if not (gone := missing()):
+        return
+    which = constraint([Part(state, None if part.chosen is None else tuple(gone))], cluster_ads=False)
+    for ad in past(state.condor, which, _PROJECTION, limit=len(part.procs), deadline=deadline):
+        state.take_ad(ad)
+    for proc in missing():
+        if proc in state.unmade:
+            state.record(proc).never_made()
+        else:
+            state.record(proc).not_found()
+
+
+def past(
+    condor: Condor,
+    which: str,
+    projection: Sequence[str] = (),
+    *,
+    limit: int = -1,
+    deadline: float | None = None,
+) -> list[dict[str, Any]]:
+    """Return jobs of the history; none where the schedd keeps none."""
+    try:
+        return condor.history(which, projection, limit=limit, deadline=deadline)
+    except RefusedError:
+        return []
+
+
+def find_cluster(condor: Condor, cluster: int, proc: int | None = None) -> ClusterState:
+    """Return a cluster, or one job of it, from the queue or the history.
+
+    Raises
+    ------
+    NoSuchJobError
+        Neither has it.
+    """
+    state = ClusterState(condor, cluster)
+    only = "" if proc is None else f" && (ProcId == {proc} || ProcId is undefined)"
+    ads = condor.query(f"ClusterId == {cluster}{only}", _PROJECTION, all_users=True, cluster_ads=True)
+    jobs = [ad for ad in ads if ad.get("ProcId") is not None]
+    for ad in ads:
+        state.take_ad(ad)
+    n_wanted = state.n_procs - len(state.unmade) if proc is None else 1
+    if len(jobs) < n_wanted or not ads:
+        which = f"ClusterId == {cluster}" if proc is None else f"ClusterId == {cluster} && ProcId == {proc}"
+        for ad in past(condor, which, _PROJECTION, limit=max(1, n_wanted - len(jobs)) if ads else -1):
+            state.take_ad(ad)
+            jobs.append(ad)
+    found = {ad["ProcId"] for ad in jobs}
+    if proc is not None and (proc in found or proc in state.unmade):
+        return state
+    if proc is None and (found or ads):
+        return state
+    name = f"cluster {cluster}" if proc is None else f"job {cluster}.{proc}"
+    raise NoSuchJobError(
+        f"{name} is neither in the queue of {condor.address.schedd or 'the schedd'} nor in its history"
+        f" ({condor.address.why or 'the pool of the configuration'}). Look at the number, or name the schedd that"
+        " has it, as schedd="
+    )
+
+
+def describe(state: ClusterState) -> None:
+    """Ask for the cluster's own ad once, for what concerns all of its jobs."""
+    only = f"ClusterId == {state.cluster} && ProcId is undefined"
+    for ad in state.condor.query(only, _PROJECTION, all_users=True, cluster_ads=True, limit=1):
+        state.take_ad(ad)
