@@ -82,9 +82,8 @@ def _slots(condor: Condor) -> Finding:
             False, "slots", "the collector does not tell its slots: chunks are sized for a small pool"
         )
     if found.personal:
-        cpus, memory = found.personal
-        return Finding(True, "slots", f"a personal pool of {cpus} cpus and {memory} MB")
-    cpus, memory = sum(cpus for cpus, _ in found.slots), sum(memory for _, memory in found.slots)
+        return Finding(True, "slots", f"a personal pool of {found.personal}")
+    cpus, memory = sum(slot.cpus for slot in found.slots), sum(slot.memory for slot in found.slots)
     return Finding(bool(found.slots), "slots", f"{len(found.slots)} slots with {cpus} cpus and {memory} MB")
 
 
@@ -94,16 +93,15 @@ def _probe(address: PoolAddress, condor: Condor, timeout: float) -> Finding:
     m = condormap(_look_around, [None], pool=address, progress=False)
     try:
         ((python, executable),) = m.results(timeout=timeout)
+        ((job, host),) = m.jobs.host.items()
     except WaitTimeoutError:
         return Finding(
             False, "probe job", f"it has not run after {timeout:.0f} s and was removed: {_matching(condor)}"
         )
     finally:
-        jobs = m.jobs
         remove(m.tag)
-    (job,) = jobs
     told = (
-        f"job {job.id} ran on {job.host} in {time.monotonic() - began:.1f} s: Python {python}, {executable}"
+        f"job {job.id} ran on {host} in {time.monotonic() - began:.1f} s: Python {python}, {executable}"
     )
     here = platform.python_version()
     if python != here:

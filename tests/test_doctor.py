@@ -43,7 +43,7 @@ def test_the_doctor_tells_the_schedd_and_as_whom_it_takes_us(
 
 
 def test_the_doctor_tells_what_the_pool_has(examined: subprocess.CompletedProcess[str]) -> None:
-    assert "a personal pool of 2 cpus and 4096 MB" in examined.stdout
+    assert "a personal pool of 2 cpus, 4096 MB of memory and" in examined.stdout
 
 
 def test_the_doctor_runs_a_job_and_tells_its_python(examined: subprocess.CompletedProcess[str]) -> None:

@@ -131,15 +131,56 @@ def test_a_map_that_is_not_there_cannot_be_loaded() -> None:
 @pytest.mark.usefixtures("refused")
 @pytest.mark.parametrize("items", [[1], [1, 2, 3]])
 @pytest.mark.parametrize(
-    "request_", [{"cpus": 3}, {"memory": "5GB"}, {"cpus": 1000, "memory": "1TB"}], ids=str
+    "request_",
+    [
+        {"cpus": 3},
+        {"memory": "5GB"},
+        {"disk": "900TB"},
+        {"cpus": 1000, "memory": "1TB"},
+        {"submit": {"request_memory": "5GB"}},
+        {"submit": {"Request_Disk": "900000000000"}},
+    ],
+    ids=str,
 )
 def test_more_than_the_personal_pool_has_is_refused(
     pool: PersonalPool, items: list[int], request_: dict[str, Any]
 ) -> None:
     with pytest.raises(
-        ImpossibleRequestError, match=r"never run in this personal pool of 2 cpus and 4096 MB"
+        ImpossibleRequestError,
+        match=r"pool of 2 cpus, 4096 MB of memory and .* can never fulfil what a job asks",
     ):
         condormap(abs, items, pool=pool, **request_)
+
+
+@pytest.mark.usefixtures("refused")
+@pytest.mark.parametrize(
+    ("requirements", "why"),
+    [
+        ("false", r"\(false\)"),
+        ("Memory > 5000", r"Memory > 5000: the slots' Memory is at most 4096"),
+        ('OpSys == "WINDOWS" && LoadAvg < 1e9', r'OpSys == "WINDOWS": the slots\' OpSys is LINUX\)'),
+        ("TARGET.HasWings", "the slots' HasWings is undefined"),
+        ("SlotID == 1 && SlotID == 2", "no slot has all of: SlotID == 1 && SlotID == 2"),
+        ("TARGET.Memory > 100 * RequestMemory", "TARGET.Memory > 100 \\* RequestMemory"),
+    ],
+)
+@pytest.mark.parametrize("how", ["option", "submit command"])
+def test_requirements_that_the_personal_pool_can_never_fulfil_are_refused(
+    pool: PersonalPool, requirements: str, why: str, how: str
+) -> None:
+    options: dict[str, Any] = {"requirements": requirements}
+    with pytest.raises(ImpossibleRequestError, match=why):
+        condormap(abs, [1], pool=pool, **(options if how == "option" else {"submit": options}))
+
+
+@pytest.mark.parametrize(
+    "requirements",
+    ["time() < 0", "CurrentTime < 0", "NumJobStarts > 0", "LoadAvg > 1e9", "Machine == MY.LastRemoteHost"],
+)
+def test_requirements_that_may_come_true_are_not_refused(pool: PersonalPool, requirements: str) -> None:
+    m = condormap(abs, [1], pool=pool, requirements=requirements)
+    m.remove()
+    assert m.wait(timeout=20)
 
 
 def test_all_that_the_personal_pool_has_is_not_refused(pool: PersonalPool) -> None:
@@ -155,11 +196,16 @@ def site(tmp_path: Path) -> Iterator[PersonalPool]:
 
 
 def test_more_than_a_site_s_slots_show_now_is_a_warning(site: PersonalPool) -> None:
-    with pytest.warns(UserWarning, match=r"no slot of the pool offers cpus=999, memory=1024 MB now"):
-        m = condormap(abs, [1], pool=site, cpus=999)
-    assert len(m.jobs) == 1
-    m.remove()
-    assert m.wait(timeout=20)
+    wanted: list[tuple[dict[str, Any], str]] = [
+        ({"cpus": 999}, r"asks for \(cpus=999, memory=1024 MB\) now"),
+        ({"memory": 100, "disk": "900TB"}, r"asks for \(cpus=1, memory=100 MB, disk=943718400 MB\) now"),
+        ({"memory": 100, "requirements": "Memory > 600"}, "Memory > 600: the slots' Memory is at most 512"),
+    ]
+    for options, told in wanted:
+        with pytest.warns(UserWarning, match=f"no slot of the pool fulfils .*{told}"):
+            m = condormap(abs, [1], pool=site, **options)
+        assert m.remove()["TotalSuccess"]
+        assert m.wait(timeout=20)
 
 
 @pytest.mark.usefixtures("refused")

@@ -11,7 +11,7 @@ import classad2
 _QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _VALUES_SHOWN = 5
 # What a partitionable slot has left, and what it has when nobody uses it.
-_WHOLE = {"Cpus": "TotalSlotCpus", "Memory": "TotalSlotMemory", "Disk": "TotalSlotDisk"}
+_UNUSED = {name: f"TotalSlot{name}" for name in ("Cpus", "Memory", "Disk", "GPUs")}
 
 
 def analyse(jobs: Sequence[Any], ads: Sequence[Any]) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def analyse(jobs: Sequence[Any], ads: Sequence[Any]) -> dict[str, Any]:
         ``matches``, each the fields of a `Match`, and ``jobs``: (cluster, proc) -> the index of its match.
     """
     slots = [ad for ad in ads if ad.get("DynamicSlot") is not True]  # those are parts of partitionable ones
-    whole = [_whole(slot) for slot in slots]
+    whole = [unused(slot) for slot in slots]
     asked_by_slots = {
         reference.rpartition(".")[2]
         for requirements in {str(slot.lookup("Requirements")) for slot in slots}
@@ -46,22 +46,23 @@ def analyse(jobs: Sequence[Any], ads: Sequence[Any]) -> dict[str, Any]:
 def _match(job: Any, requirements: Any, slots: Sequence[Any], whole: Sequence[Any]) -> dict[str, Any]:
     """Return the fields of a `Match`: of one job with the slots as they are, and as they are when unused."""
     clauses = []
-    for text in _clauses(str(requirements)):
+    for text in clauses_of(str(requirements)):
         clause = classad2.ExprTree(text)
-        n_true = sum(_true(clause, job, slot) for slot in whole)
-        theirs = _theirs(whole, job, clause)
+        n_true = sum(is_true(clause, job, slot) for slot in whole)
+        theirs = values_of(whole, job, clause)
         clauses.append({"text": text, "n_slots": n_true, "job": _ours(job, clause), "slots": theirs})
     unclaimed = [slot for slot in slots if slot.get("State") in ("Unclaimed", "Backfill")]
     return {
         "n_slots": len(slots),
         "clauses": clauses,
-        "n_fit": sum(_true(requirements, job, slot) for slot in whole),
+        "n_fit": sum(is_true(requirements, job, slot) for slot in whole),
         "n_willing": sum(_agree(requirements, job, slot) for slot in whole),
         "n_free": sum(_agree(requirements, job, slot) for slot in unclaimed),
     }
 
 
-def _true(expression: Any, ad: Any, target: Any) -> bool:
+def is_true(expression: Any, ad: Any, target: Any) -> bool:
+    """Tell whether an expression is true of an ad and its target; none at all is."""
     if expression is None:
         return True
     try:
@@ -72,33 +73,33 @@ def _true(expression: Any, ad: Any, target: Any) -> bool:
 
 
 def _agree(requirements: Any, job: Any, slot: Any) -> bool:
-    return _true(requirements, job, slot) and _true(slot.lookup("Requirements"), slot, job)
+    return is_true(requirements, job, slot) and is_true(slot.lookup("Requirements"), slot, job)
 
 
-def _whole(slot: Any) -> Any:
+def unused(slot: Any) -> Any:
     """Return a slot's ad as it is when nobody uses any of it."""
     if slot.get("PartitionableSlot") is not True:
         return slot
     whole = classad2.ClassAd(str(slot))
-    for name, total in _WHOLE.items():
+    for name, total in _UNUSED.items():
         if total in whole:
             whole[name] = whole[total]
     return whole
 
 
-def _clauses(text: str) -> Iterator[str]:
+def clauses_of(text: str) -> Iterator[str]:
     """Give the parts of an expression that all have to be true."""
     text = text.strip()
     top = _top_level(text)
     if set(top) <= set("() ") and top.startswith("(") and top.count("(") == 1:
-        yield from _clauses(text[1:-1])
+        yield from clauses_of(text[1:-1])
         return
     ends = [match.start() for match in re.finditer("&&", top)]
     if not ends or "||" in top or re.search(r"(?<!=)\?", top):  # these are weaker than "&&"
         yield text
         return
     for begin, end in zip([0, *(end + 2 for end in ends)], [*ends, len(text)], strict=True):
-        yield from _clauses(text[begin:end])
+        yield from clauses_of(text[begin:end])
 
 
 def _top_level(text: str) -> str:
@@ -117,10 +118,10 @@ def _ours(job: Any, clause: Any) -> dict[str, str]:
     return {name: str(job.get(name)) for name in sorted(set(job.internalRefs(clause))) if name}
 
 
-def _theirs(slots: Sequence[Any], job: Any, clause: Any) -> dict[str, list[str]]:
+def values_of(slots: Sequence[Any], job: Any, clause: Any) -> dict[str, list[str]]:
     """Return what the slots have for the attributes in a clause: the largest number, or some of the values."""
     found = {}
-    for reference in sorted(set(job.externalRefs(clause))):
+    for reference in sorted(set(filter(None, job.externalRefs(clause)))):
         name = reference.partition(".")[2] or reference
         values = {slot.get(name) for slot in slots}
         numbers = [value for value in values if type(value) in (int, float)]

@@ -20,7 +20,7 @@ import htcondor2
 from classad2 import ClassAdException
 from htcondor2 import HTCondorException
 
-from condormap.condor import analysis, blocks
+from condormap.condor import analysis, blocks, fitting
 from condormap.condor.eventlog import EventLogs
 from condormap.condor.place import inside
 
@@ -66,6 +66,7 @@ class Bindings:
             "edit": self._edit,
             "events": self._logs.read,
             "expand_block": self._expand_block,
+            "fit": self._fit,
             "history": self._history,
             "importable": self._importable,
             "param": self._param,
@@ -284,6 +285,11 @@ class Bindings:
 
     def _importable(self, names: list[str]) -> dict[str, str | None]:
         # PYTHONPATH is the user's process's, or its shell's: a job does not have it.
+    def _fit(self, collector: str | None, request: dict[str, str]) -> dict[str, Any]:
+        expressions = {name: _expression(text, name) for name, text in request.items()}
+        pool = htcondor2.Collector(collector)
+        return fitting.fit(expressions, lambda names: pool.query(htcondor2.AdType.Startd, projection=names))
+
         added = {os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each}
         path = [each for each in self._path if os.path.abspath(each) not in added]
         return {name: _origin(name, path) for name in names}

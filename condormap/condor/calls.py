@@ -19,6 +19,7 @@ DEADLINES: Mapping[str, float] = {
     "edit": 20,
     "expand_block": 60,  # it may run a script of the user's
     "events": 20,  # a local file: only a dead file server takes this long
+    "fit": 20,
     "history": 60,  # a schedd reads through its whole history
     "importable": 20,
     "param": 20,
@@ -127,7 +128,7 @@ class Calls:
         if call in ("param", "importable", "expand_block"):
             return "condormap's process for calls to HTCondor"
         address = self._address
-        name = "the collector" if call == "slots" else f"the schedd {address.schedd or ''}".rstrip()
+        name = "the collector" if call in ("fit", "slots") else f"the schedd {address.schedd or ''}".rstrip()
         given = [str(each) for each in (address.collector, address.config_file, address.why) if each]
         return f"{name} ({'; '.join(given) or 'of the configuration'})"
 

@@ -15,6 +15,7 @@ from condormap.condor.results import (
     ActResult,
     EventBatch,
     Expansion,
+    Fit,
     Identity,
     Match,
     Submitted,
@@ -379,6 +380,19 @@ class Condor:
         """Return the events of a job event log after a byte offset, without waiting for any.
 
         No daemon is asked. An event that is being written is left for the next call.
+
+    def fit(self, request: Mapping[str, str], *, deadline: float | None = None) -> Fit:
+        """Return how the pool's slots fit a job that is not in the queue.
+
+        Parameters
+        ----------
+        request : mapping of str to str
+            The job's attributes, as ClassAd expressions; ``Requirements`` has to be among them.
+        deadline : float, optional
+            Seconds.
+        """
+        answer = self._calls.local("fit", deadline, collector=self.address.collector, request=dict(request))
+        return Fit(**answer)
 
         Parameters
         ----------

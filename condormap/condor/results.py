@@ -143,6 +143,30 @@ class Identity:
     method: str
     schedd: str
     address: str
+@dataclass(frozen=True)
+class Fit:
+    """How a pool's slots fit a request that is not in the queue.
+
+    Slots are counted as in `Match`.
+
+    Parameters
+    ----------
+    n_slots : int
+        The pool's slots.
+    n_fit : int
+        Those that fulfil the requirements now.
+    n_ever : int
+        Those that fulfil all parts of the requirements that neither time, nor use, nor the queue can change.
+    unfulfilled : dict
+        The parts of the requirements that no slot fulfils now; for each, what slots have for its attributes.
+    """
+
+    n_slots: int
+    n_fit: int
+    n_ever: int
+    unfulfilled: dict[str, dict[str, list[str]]]
+
+
     version: str
 
 
