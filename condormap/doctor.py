@@ -94,6 +94,7 @@ def _probe(address: PoolAddress, condor: Condor, timeout: float) -> Finding:
     try:
         ((python, executable),) = m.results(timeout=timeout)
         ((job, host),) = m.jobs.host.items()
+        ((job, host),) = m.jobs.host.items()
     except WaitTimeoutError:
         return Finding(
             False, "probe job", f"it has not run after {timeout:.0f} s and was removed: {_matching(condor)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from .condor import Action, ActResult, connect
 from .errors import CondormapError, InvalidInputError, JobHeldError
@@ -14,11 +14,13 @@ from .report.progress import Progress
 from .results import Errors, InOrder, Item, Results
 from .state import MapState
 from .status import ItemState
-from .store import read_record
+from .store import EVENTS_FILE, read_record
 from .submitting import complete
 from .times import deadline
-from .tracking import TrackedJob
 from .waiting import Waiter
+
+if TYPE_CHECKING:
+    from .jobs.group import JobGroup
 
 
 class CondorMap:
@@ -47,6 +49,7 @@ class CondorMap:
         self._condor = connect(record.address)
         self._submissions = complete(self._condor, path)
         self._state = MapState(path, record.n_items, self._submissions, self._condor)
+        self._jobs: JobGroup | None = None
         self._results = Results(path, self._state, self._waiter, with_input=with_input)
 
     def __repr__(self) -> str:
@@ -161,13 +164,19 @@ class CondorMap:
         return self._state.counts()
 
     @property
-    def jobs(self) -> list[TrackedJob]:
-        """The map's jobs that are or were in the queue, in the order of their chunks."""
-        self._state.poll()
-        table = self._state.jobs.by_chunk
-        return [
-            table[key] for s in self._submissions for c in range(len(s.chunks)) if (key := (s.id, c)) in table
-        ]
+    def jobs(self) -> JobGroup:
+        """The map's jobs, those that its factories have not made yet included, as a `JobGroup`.
+
+        ``m.jobs.status``, ``m.jobs[0]``, ``m.jobs.host``... ask the schedd and the event log; the map itself does
+        not need them. ``m.jobs["CondormapChunk"]`` is the chunk that each computes.
+        """
+        from .jobs.group import group_of  # here, for a map does without those rooms
+
+        clusters = {s.cluster: len(s.chunks) for s in self._submissions if s.cluster is not None}
+        if self._jobs is None or len(self._jobs.clusters) != len(clusters):
+            log, released = self.path / EVENTS_FILE, self._state.note_end_of_holds
+            self._jobs = group_of(self._condor, clusters, log, released)
+        return self._jobs
 
     def to_jdf(self) -> str:
         """Return the map's newest submission as a job description file for condor_submit."""

@@ -7,7 +7,6 @@ goes from there: one value, two, four, eight, chaos.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from pathlib import Path
 
 import matplotlib as mpl
@@ -56,10 +55,11 @@ def main() -> None:
 
         sample = range(0, len(RATES), 100)
         assert all(np.array_equal(orbits[i], logistic(RATES[i])) for i in sample), "not what map() gives"
-        slots = Counter(job.host for job in m.jobs)
-        print(f"{len(orbits):,} results in {seconds:.1f} s, from {len(m.jobs)} jobs on {len(slots)} slots:")
-        for job in m.jobs:
-            print(f"  job {job.id:6} on {job.host:12} {len(job.items):4} items")
+        hosts = m.jobs.host
+        n_slots = len({*hosts.values()})
+        print(f"{len(orbits):,} results in {seconds:.1f} s, from {len(hosts)} jobs on {n_slots} slots:")
+        for job, host in hosts.items():
+            print(f"  job {job.id:6} on {host}")
         print(f"{len(sample)} of them compared with plain map(): equal")
         draw(orbits, PICTURE)
         remove(m.tag)

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import pytest
 from conftest import Gate
 
 import condormap as package
-from condormap import CondorMap, ItemState, JobStatus, PersonalPool, condormap, load
+from condormap import CondorMap, ItemState, PersonalPool, condormap, load
 from condormap.condor import connect
 
 N = 40
@@ -108,7 +107,7 @@ def test_an_empty_iterable_is_a_finished_map_without_a_job(pool: PersonalPool) -
     assert (len(m), list(m), m.results(), m[:], list(m.as_completed())) == (0, [], [], [], [])
     assert m.wait(timeout=0)
     assert m.status == Counter()
-    assert m.jobs == []
+    assert len(m.jobs) == 0
     assert m.errors() == {}
     assert dict(m.hold()) == dict(m.release()) == dict(m.remove()) == {"TotalSuccess": 0}
     assert "over 0 items: finished" in repr(m)
@@ -166,11 +165,12 @@ def test_status_counts_the_items(squares: CondorMap) -> None:
 
 
 def test_jobs_are_those_of_one_cluster_in_the_order_of_their_items(squares: CondorMap) -> None:
-    until(lambda: all(job.status == JobStatus.COMPLETED for job in squares.jobs))
-    assert list(chain.from_iterable(job.items for job in squares.jobs)) == list(range(N))
-    assert len({job.id.partition(".")[0] for job in squares.jobs}) == 1
-    assert {(job.exit_code, job.signal) for job in squares.jobs} == {(0, None)}
-    assert all("slot" in job.host for job in squares.jobs)
+    assert squares.jobs.wait(20)
+    assert list(squares.jobs["CondormapChunk"].values()) == list(range(len(squares.jobs)))
+    (cluster,) = squares.jobs.clusters
+    assert list(squares.jobs) == list(cluster)
+    assert set(squares.jobs.exit_code.values()) == {0}
+    assert all("slot" in host for host in squares.jobs.host.values())
 
 
 def test_tag_and_path_say_where_everything_is(squares: CondorMap, condormap_home: Path) -> None:

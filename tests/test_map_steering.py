@@ -15,7 +15,7 @@ import psutil
 import pytest
 from conftest import Gate
 
-from condormap import CondorMap, ItemState, JobStatus, PersonalPool, condormap, load
+from condormap import CondorMap, ItemState, JobGroup, JobStatus, PersonalPool, condormap, load
 from condormap.condor import connect
 from condormap.errors import JobHeldError, JobRemovedError
 
@@ -85,12 +85,26 @@ def test_iteration_goes_on_after_a_hold(m: CondorMap, gate: Gate) -> None:
 
 def test_a_job_that_was_submitted_on_hold_is_found_by_the_check_of_a_long_wait(pool: PersonalPool) -> None:
     m = condormap(abs, [-1], pool=pool, submit={"hold": "true"})
-    until(lambda: m.jobs)
+    until(lambda: m.status and m._state.jobs.by_chunk)
     m._state.compare_with_queue()  # what a wait does after 15 s of silence: the log does not tell of this
     with pytest.raises(JobHeldError, match="held at the user's request, at submission"):
         m.wait(timeout=10)
     m.release()
     assert m.results(timeout=20) == [1]
+
+
+def test_the_jobs_of_a_map_are_a_group_that_is_steered_alike(m: CondorMap, gate: Gate) -> None:
+    assert isinstance(m.jobs, JobGroup)
+    assert m.jobs.hold("a break")["TotalSuccess"] >= 1
+    assert set(m.jobs.status.values()) == {JobStatus.HELD}
+    with pytest.raises(JobHeldError, match="a break"):
+        m.wait()
+    gate.open()
+    m.jobs.release()
+    assert m.results(timeout=30) == [0, 1, 2, 3]
+    assert m.jobs.wait(30)
+    assert set(m.jobs.exit_code.values()) == {0}
+    assert m.jobs[0]["Owner"] == m.jobs.ad[m.jobs[0]]["Owner"]
 
 
 # -- remove ----------------------------------------------------------------------------------------------------

@@ -100,6 +100,9 @@ def act(parts: Sequence[Part], action: Action, reason: str, key: Key) -> ActionR
     if action is Action.REMOVE:
         for part in parts:
             part.state.removed_here.update(proc for proc in part.procs if not before[part, proc])
+    if action in (Action.RELEASE, Action.REMOVE):
+        for part in parts:
+            part.state.released()
     expire_ads(parts)
     return ActionResult(totals, failed)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, overload
 
-from ..condor import connect
+from ..condor import Condor, connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
 from ..jdf.split import Block, parse_jdf
 from ..pool.choose import choose_pool
@@ -197,6 +197,26 @@ class JobGroup(Several[Job], Described):
         return self._of(parts)
 
 
-def group_of(clusters: Iterable[ClusterState]) -> JobGroup:
-    """Return the group of all jobs of clusters."""
-    return JobGroup._of(Part(state) for state in clusters)
+def group_of(
+    condor: Condor, clusters: Mapping[int, int], log: Path, released: Callable[[], object]
+) -> JobGroup:
+    """Return the group of all jobs of clusters that somebody else has submitted; nobody is asked.
+
+    Parameters
+    ----------
+    condor : Condor
+        Where they are.
+    clusters : mapping of int to int
+        Their ids, and how many jobs they have.
+    log : Path
+        The event log that they share.
+    released : callable
+        Is called when jobs of the group were released or removed.
+    """
+    parts = []
+    for cluster, n_jobs in clusters.items():
+        state = ClusterState(condor, cluster, n_jobs)
+        state.set_log(log)
+        state.released = released
+        parts.append(Part(state))
+    return JobGroup._of(parts)

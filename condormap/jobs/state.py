@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ class ClusterState:
         Whether its jobs are made one after the other.
     removed_here : set of int
         The procs that this process removed.
+    released : callable
+        Is called when jobs of the cluster were released or removed here.
     still : bool
         What was read last is not to be asked for again for a while.
     ads : dict
@@ -50,6 +53,7 @@ class ClusterState:
         self.paused = ""
         self.removed_here: set[int] = set()
         self.factory = False
+        self.released: Callable[[], object] = lambda: None
         self.still = False
         self.ads: dict[int, KeptAd] = {}
         self._next = 0  # the proc that the factory makes next
