@@ -98,13 +98,13 @@ class JdfError(InvalidInputError):
     Attributes
     ----------
     path : str
-        The file; ``"<text>"`` for a description that is not in one.
+        The file; ``"<text>"`` for a description that is not in one, empty for commands that are not text.
     line : int
         The line, counted from 1.
     """
 
     def __init__(self, message: str, *, path: str = "<text>", line: int = 0) -> None:
-        super().__init__(f"{path}:{line}: {message}")
+        super().__init__(f"{path}:{line}: {message}" if path else message)
         self.path = path
         self.line = line
 
@@ -162,7 +162,17 @@ class RefusedError(CondorError):
 
 
 class SubmitRefusedError(RefusedError):
-    """The submit description was not accepted; nothing was submitted."""
+    """The submit description was not accepted; nothing was submitted.
+
+    Attributes
+    ----------
+    said : str
+        HTCondor's own words where it could make no job of the description; empty where the schedd refused it.
+    """
+
+    def __init__(self, message: str, *, said: str = "") -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class SubmitUnknownError(CondorError):

@@ -74,7 +74,8 @@ def test_a_mistake_in_the_last_block_is_found_before_the_first_is_submitted(cond
 
 def test_a_queue_statement_in_an_included_file_is_a_mistake(condor: Condor) -> None:
     Path("more.inc").write_text("a = 1\nqueue\n")
-    assert "a mistake or a queue statement" in str(mistake(f"{SLEEP}include : more.inc\nqueue\n", condor))
+    with pytest.raises(JdfError, match=r"^more\.inc:2: a queue statement cannot .*included by my\.job:2\)"):
+        check(parse_jdf(f"{SLEEP}include : more.inc\nqueue\n", path="my.job"), condor)
 
 
 def test_a_mistake_in_an_included_file_has_the_line_of_the_queue_statement(condor: Condor) -> None:
@@ -156,7 +157,7 @@ def test_the_jobs_are_counted(queue: str, n_jobs: int, condor: Condor) -> None:
     for name in ("a.dat", "b.dat"):
         Path(name).touch()
     Path("script.sh").write_text("echo 1; echo 2; echo 3\n")
-    (block,) = checked(f"{SLEEP}n = 3\n{queue}\n", condor)
+    (block,) = checked(f"{SLEEP}n = 3\narguments = $(n) $(x) $(y) $(in4)\n{queue}\n", condor)
     assert block.n_jobs == n_jobs
     submitted = condor.submit_block(
         f"hold = true\n{block.text}", folder=".", submission_id=f"count-{abs(hash(queue))}"
@@ -179,7 +180,7 @@ def test_a_script_that_never_ends_is_ended(condor: Condor) -> None:
 def test_scripts_are_run_once_to_check_and_once_to_submit(condor: Condor) -> None:
     Path("script.sh").write_text("echo run >> runs; echo 1; echo 2\n")
     Path("include.sh").write_text("echo run >> includes; echo a = 1\n")
-    text = f"{SLEEP}include : /bin/sh include.sh |\nqueue x from /bin/sh script.sh |\n"
+    text = f"{SLEEP}arguments = $(a) $(x)\ninclude : /bin/sh include.sh |\nqueue x from /bin/sh script.sh |\n"
     (block,) = check(parse_jdf(text, hold=True), condor)
     assert (Path("runs").read_text(), Path("includes").read_text()) == ("run\n", "run\n")
     submitted = condor.submit_block(block.text, folder=".", submission_id="scripts")
@@ -192,14 +193,18 @@ def test_files_are_seen_from_the_given_folder(condor: Condor, tmp_path: Path) ->
     folder.mkdir()
     (folder / "run.sh").write_text("#!/bin/sh\n")
     (folder / "items.txt").write_text("1\n2\n")
-    (folder / "one.job").write_text("executable = run.sh\nqueue x from items.txt\n")
+    (folder / "one.job").write_text("executable = run.sh\narguments = $(x)\nqueue x from items.txt\n")
     (block,) = check(read_jdf(folder / "one.job"), condor, folder=folder)
     assert block.n_jobs == 2
-    with pytest.raises(JdfError, match=r"one\.job:2: .*can't open file items\.txt"):
+    with pytest.raises(JdfError, match=r"one\.job:3: .*can't open file items\.txt"):
         check(read_jdf(folder / "one.job"), condor)
 
 
 def test_what_is_right_is_not_warned_of(condor: Condor) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        checked(f"{SLEEP}arguments = $(a) $$(B) $$([C]) $ENV(HOME) $Fpq(a) $INT(a) $5 100$\nqueue\n", condor)
+        checked(
+            f"{SLEEP}arguments = $(a) $$(B) $$([C]) $ENV(HOME) $Fpq(a) $INT(Process)\n"
+            "environment = A=$5;B=100$;C=${HOME};D=${1}\nqueue\n",
+            condor,
+        )

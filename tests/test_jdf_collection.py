@@ -147,7 +147,7 @@ def test_macros(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None
     (cluster,) = collection.clusters
     assert [Path(f"macros.{proc}.out").read_text().strip() for proc in (0, 3)] == [
         f"job 0 of {cluster} for alice: 60 minutes, step 0 of item 1 = beta, seed 7, red",
-        f"job 3 of {cluster} for alice: 60 minutes, step 1 of item 2 = gamma, seed 307,",
+        f"job 3 of {cluster} for alice: 60 minutes, step 1 of item 2 = gamma, seed 307, grey",
     ]
     assert all(job["Lucky"] in range(1, 7) and job["Team"] in ("red", "blue") for job in jobs)
 

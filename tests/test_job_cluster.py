@@ -13,6 +13,7 @@ from condormap.address import PoolAddress
 from condormap.condor import connect
 from condormap.errors import (
     InvalidInputError,
+    JdfError,
     JobHeldError,
     JobLostError,
     JobRemovedError,
@@ -223,7 +224,7 @@ def test_a_group_can_be_held_back() -> None:
 
 
 def test_a_group_is_submitted_as_a_whole_or_not_at_all(pool: PersonalPool) -> None:
-    with pytest.raises(SubmitRefusedError):
+    with pytest.raises((JdfError, SubmitRefusedError), match="RequestMemory = lots of it"):
         JobGroup.from_data(HELD, [{}, {"request_memory": "lots of it"}])
     assert connect(pool.address).query("JobStatus != 3") == []
 

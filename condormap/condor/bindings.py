@@ -73,6 +73,7 @@ class Bindings:
             "ping": self._ping,
             "query": self._query,
             "query_text": self._query_text,
+            "rehearse_block": self._rehearse_block,
             "schedd_ad": self._schedd_ad,
             "slots": self._slots,
             "submit": self._submit,
@@ -135,6 +136,16 @@ class Bindings:
 
         with inside(folder, environment):
             return self._submit_by(send, at, description)
+
+    def _rehearse_block(
+        self, at: Mapping[str, Any], folder: str, environment: dict[str, str], description: str
+    ) -> None:
+        with inside(folder, environment):
+            submit = htcondor2.Submit(description)
+            blocks.complete(submit)
+            why = self._at_schedd(at, lambda ad: blocks.rehearse(ad["MyAddress"], submit))
+        if why:
+            raise _Refusal("ad", why)
 
     def _submit_by(
         self, send: Callable[[Any, Any], Any], at: Mapping[str, Any], description: str
@@ -319,6 +330,8 @@ def _certain(submit: Callable[[], T]) -> T:
         return submit()
     except HTCondorException as error:
         if _NO_CONNECTION in str(error):
+        if why := blocks.no_ad(error):
+            raise _Refusal("ad", why) from None
             raise
         # The connection may have been lost between the schedd's commit and its answer.
         raise _Refusal("uncertain", str(error)) from None

@@ -17,12 +17,23 @@ import htcondor2
 # `Submit.itemdata` refuses an empty item, which condor_submit takes.
 from htcondor2.htcondor2_impl import _schedd_submit, _submit_itemdata
 
+from condormap.condor import macros, scripts
+
 _PROBE = "MY.CondormapProbe"
+_WARNING = "MY.CondormapWarning."
+# An attribute of this name is refused by the schedd when all has been sent.
+_ONLY_LOOKING = "Condormap.OnlyLooking"
+_LOOKED_AT = 1000  # jobs of each block
+_NO_AD = "Failed to create job ad"
 _GROUP_USER = frozenset({"accounting_group_user", "acctgroupuser"})
 _UNIT = "\x1f"
 _KEYWORD = re.compile(r"(?:^|\s)(in|from|matching)(?=[\s(])", re.IGNORECASE)
 _VARIABLES = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*([\s,]+[A-Za-z_][A-Za-z0-9_.]*)*$")
 _SLICE = re.compile(r"\[(-?\d*)(?::(-?\d*))?(?::(-?\d*))?\]")
+# What HTCondor expands while it reads: a loop of macros must be found before that.
+_AT_ONCE = re.compile(r"\s*:?\s*@?(if|elif|include|use|error|warning)\b", re.IGNORECASE)
+_SAYS = re.compile(r"\s*@?(include|use|error|warning)\b([^:]*):\s*(.*)", re.IGNORECASE | re.DOTALL)
+_ASSIGNED = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(?:\+\S{0,2}|@)?=(.*)", re.DOTALL)
 
 
 def expand(
@@ -32,14 +43,63 @@ def expand(
 
     ValueError where the queue statement is wrong.
     """
-    commands = "".join(text for text, _ in statements)
+    try:
+        return _expand(statements, queue, wanted, limit, later)
+    finally:
+        scripts.reap()
+
+
+def _expand(
+    statements: Sequence[tuple[str, int]], queue: str, wanted: Sequence[str], limit: int, later: str
+) -> dict[str, Any]:
+    if circle := _loop_while_reading(statements):
+        return circle
+    commands = "".join(_probed(index, text) for index, (text, _) in enumerate(statements))
     depth = statements[-1][1] if statements else 0
     if depth and _reached(commands, depth) is False:
         return {"reached": False}
+    scripts.reap()
     submit = _read(commands + queue)
+    failed = scripts.reap()
     if submit is None and (good := _readable(statements)) < len(statements):
-        return {"mistake": good}
-    return _expansion(submit or htcondor2.Submit(commands + queue), wanted, limit, later)
+        return {"mistake": good, "said": _said(statements, good)}
+    expansion = _expansion(submit or htcondor2.Submit(commands + queue), wanted, limit, later)
+    return expansion | {"included": failed}
+
+
+def _probed(index: int, statement: str) -> str:
+    """Return a statement; if it is a warning, with a mark that tells whether HTCondor has come to it."""
+    says = _SAYS.fullmatch(statement)
+    if says is None or says[1].lower() != "warning":
+        return statement
+    return f"{_WARNING}{index} = {says[3].strip()} \n"
+
+
+def _loop_while_reading(statements: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """Return the circle of macros that a statement would have HTCondor hang on while it reads."""
+    assigned: dict[str, str] = {}
+    for text, _ in statements:
+        if found := _ASSIGNED.fullmatch(text):
+            name = found[1].lower()
+            assigned[name] = assigned.get(name, "") + re.sub(rf"(?i)\$\({re.escape(name)}\)", "", found[2])
+    if not macros.loop(assigned):  # whichever branches of an `if` are taken
+        return {}
+    for index, (text, _) in enumerate(statements):
+        if index and "$(" in text and _AT_ONCE.match(text):
+            above = "".join(text for text, _ in statements[:index]) + "endif\n" * statements[index - 1][1]
+            if (submit := _read(above)) and (circle := macros.loop(dict(submit))):
+                return {"mistake": index, "loop": circle}
+    return {}
+
+
+def _said(statements: Sequence[tuple[str, int]], index: int) -> str:
+    """Return the text of an ``error``, or what an ``include`` or ``use`` names, with its macros expanded."""
+    says = _SAYS.fullmatch(statements[index][0])
+    if says is None:
+        return ""
+    depth = statements[index - 1][1] if index else 0
+    above = "".join(text for text, _ in statements[:index]) + "endif\n" * depth
+    return _expanded(htcondor2.Submit(above), says[3].strip())
 
 
 def _reached(commands: str, depth: int) -> bool | None:
@@ -61,15 +121,27 @@ def _readable(statements: Sequence[tuple[str, int]]) -> int:
 
 def _expansion(submit: Any, wanted: Sequence[str], limit: int, later: str) -> dict[str, Any]:
     commands = dict(submit)
-    variables, rows = _items(submit)
-    arguments = _expanded(submit, submit.getQArgs())
+    if circle := macros.loop(commands, _names_of_variables(submit.getQArgs())):
+        return {"loop": circle}
+    marks = [name for name in commands if name.lower().startswith(_WARNING.lower())]
+    said = [(int(name[len(_WARNING) :]), _expanded_command(submit, name)) for name in marks]
+    commands = {name: value for name, value in commands.items() if name not in marks}
+    with scripts.items(_expanded(submit, submit.getQArgs())) as (arguments, script):
+        if script:
+            submit.setQArgs(arguments)
+        variables, rows = _items(submit)
     count, rows = _count(arguments), _sliced(arguments, rows)
     values: list[dict[str, str]] = []
+    calls = macros.calls(commands)
+    wrong: dict[tuple[str, str, str], str] = {}
     for values_of_job in _jobs(variables, rows, count):
         if len(values) >= limit:
             break
         values.append(_values(submit, commands, wanted, values_of_job, later))
-        if not _changes(commands, wanted):
+        for call in calls:
+            if call not in wrong and (why := macros.wrong(*call[1:], lambda text: _expanded(submit, text))):
+                wrong[call] = why
+        if not calls and not _changes(commands, wanted):
             break
     return {
         "commands": commands,
@@ -77,6 +149,9 @@ def _expansion(submit: Any, wanted: Sequence[str], limit: int, later: str) -> di
         "rows": rows,
         "n_jobs": count * len(rows),
         "values": list({tuple(each.items()): each for each in values}.values()),
+        "wrong_calls": [(*call, why) for call, why in wrong.items()],
+        "warnings": said,
+        "script": script,
     }
 
 
@@ -89,7 +164,39 @@ def complete(submit: Any) -> None:
 
 def submit(address: str, description: Any) -> Any:
     """Submit a block as it was read."""
-    return _schedd_submit(address, description._handle, 0, False)
+    try:
+        return _schedd_submit(address, description._handle, 0, False)
+    finally:
+        scripts.reap()
+
+
+def rehearse(address: str, description: Any) -> str:
+    """Have HTCondor make the ads of a block's first jobs; return why it cannot, or an empty text.
+
+    They go to the schedd, for the bindings make none without it, and an attribute that it does not take keeps it
+    from accepting them: of this nothing stays but a number that no cluster gets.
+    """
+    description["CondormapLook"] = f'ifThenElse($(Process) < {_LOOKED_AT}, "1", "[")'
+    description[f"MY.{_ONLY_LOOKING}"] = "$EVAL(CondormapLook)"  # "[" is no expression, and ends it
+    for name in ("max_idle", "materialize_max_idle", "max_materialize"):
+        description[name] = ""  # a factory's jobs too are made here
+    try:
+        result = submit(address, description)
+    except htcondor2.HTCondorException as error:
+        if _ONLY_LOOKING in str(error) or str(error).startswith("Unable to commit"):
+            return ""
+        if why := no_ad(error):
+            return why
+        raise
+    # A schedd that takes any attribute.
+    htcondor2.Schedd({"MyAddress": address}).act(htcondor2.JobAction.Remove, [str(result.cluster())])
+    return ""
+
+
+def no_ad(error: Exception) -> str:
+    """Return why HTCondor could make no ad of a job, before it committed any; empty for other errors."""
+    message = str(error)
+    return (message.partition("errmsg=")[2] or " ") if message.startswith(_NO_AD) else ""
 
 
 def _read(text: str) -> Any:
@@ -116,6 +223,11 @@ def _expanded(submit: Any, text: str) -> str:
     return _expanded_command(submit, "CondormapText")
 
 
+def _names_of_variables(arguments: str) -> list[str]:
+    keyword = _KEYWORD.search(arguments)
+    return re.findall(r"[A-Za-z_][\w.]*", arguments[: keyword.start()]) if keyword else []
+
+
 def _count(arguments: str) -> int:
     keyword = _KEYWORD.search(arguments)
     text = arguments if keyword is None else arguments[: keyword.start()].rstrip()
@@ -123,9 +235,9 @@ def _count(arguments: str) -> int:
     if not text:
         return 1
     value = classad2.ExprTree(text).eval()
-    if not isinstance(value, int) or value < 0:
+    if not isinstance(value, int | float) or value < 0:
         raise ValueError(f"the number of jobs is {text}")
-    return value
+    return int(value)  # as HTCondor does
 
 
 def _sliced(arguments: str, rows: list[list[str]]) -> list[list[str]]:
@@ -135,6 +247,8 @@ def _sliced(arguments: str, rows: list[list[str]]) -> list[list[str]]:
     if found is None:
         return rows
     start, stop, step = (int(part) if part else None for part in found.groups())
+    if step is not None and step < 1:
+        raise ValueError(f"the slice {found[0]} has a step below 1, which HTCondor does not have")
     return rows[slice(start, stop, step)]
 
 

@@ -28,6 +28,7 @@ DEADLINES: Mapping[str, float] = {
     "query_text": 60,
     "schedd_ad": 20,
     "slots": 20,
+    "rehearse_block": 60,
     "submit": 60,
     "submit_block": 60,
 }
@@ -116,7 +117,7 @@ class Calls:
             raise UncertainError(self._lost(name, str(error))) from None
         if kind == "ok":
             return value
-        call = name.removesuffix("_block")
+        call = "submit" if name == "rehearse_block" else name.removesuffix("_block")
         failure = translate.error(kind, value, log, call=call, where=self._where(name))
         if kind == "uncertain" and isinstance(failure, errors.UnreachableError):
             raise UncertainError(failure)

@@ -135,6 +135,33 @@ class Condor:
             self._calls, text, os.path.abspath(folder), n_jobs, submission_id, deadline
         )
 
+    def rehearse_block(
+        self, text: str, *, folder: str | os.PathLike[str], deadline: float | None = None
+    ) -> None:
+        """Find out whether HTCondor can make the jobs of a block, the first 1000 of them; submit nothing.
+
+        The schedd is asked, and uses up the number of a cluster for it.
+
+        Parameters
+        ----------
+        text, folder
+            As in `submit_block`.
+        deadline : float, optional
+            Seconds.
+
+        Raises
+        ------
+        SubmitRefusedError
+            It cannot.
+        """
+        self._calls.ask(
+            "rehearse_block",
+            deadline,
+            folder=os.path.abspath(folder),
+            environment=dict(os.environ),
+            description=text,
+        )
+
     def expand_block(
         self,
         statements: Sequence[tuple[str, int]],

@@ -55,7 +55,11 @@ class Expansion:
     ----------
     mistake : int or None
         The number of commands that HTCondor can read, if it cannot read all: the next one is wrong. Then, and if
-        it is not reached, the rest is empty.
+        it is not reached, or if macros refer to each other in a circle, the rest is empty.
+    said : str
+        What that command says behind its colon (``error : text``, ``include : file``), with macros expanded.
+    loop : list of str
+        Macros that refer to each other in a circle, which HTCondor would follow for ever.
     reached : bool
         False for a queue statement in an ``if`` that is not taken.
     commands : dict
@@ -67,15 +71,29 @@ class Expansion:
     values : list of dict
         The wanted commands with all macros expanded, each combination once. A cluster's id, which is not known
         yet, is `LATER`.
+    wrong_calls : list of (str, str, str, str)
+        Calls of macro functions that come to nothing: the command, the function, its arguments, why.
+    warnings : list of (int, str)
+        The commands ``warning : text`` that HTCondor comes to: their numbers and what they say.
+    script : (str, int, str) or None
+        The program that gave the items, its exit status, the end of its standard error.
+    included : list of int
+        Exit statuses, other than 0, of programs that were included.
     """
 
     mistake: int | None = None
+    said: str = ""
+    loop: list[str] = field(default_factory=list)
     reached: bool = True
     commands: dict[str, str] = field(default_factory=dict)
     variables: list[str] = field(default_factory=list)
     rows: list[list[str]] = field(default_factory=list)
     n_jobs: int = 0
     values: list[dict[str, str]] = field(default_factory=list)
+    wrong_calls: list[tuple[str, str, str, str]] = field(default_factory=list)
+    warnings: list[tuple[int, str]] = field(default_factory=list)
+    script: tuple[str, int, str] | None = None
+    included: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,11 @@ def error(kind: str, text: str, log: str, *, call: str, where: str) -> errors.Co
         failure, message = _from_condor(text, log, call, where)
         certain = kind == "condor" or failure is errors.SubmitRefusedError
         return failure(f"{message}. Nothing was submitted" if call == "submit" and certain else message)
+    if kind == "ad":
+        said = _said(re.sub(r"Submit:-?\d+:", "\n", " ".join(text.split())), log)
+        return errors.SubmitRefusedError(
+            f"submit: HTCondor can make no job of the description: {said}. Nothing was submitted", said=said
+        )
     if kind == "invalid":
         if call == "submit":
             return errors.SubmitRefusedError(

@@ -1,52 +1,24 @@
 """Mistakes in a job description, found before anything is submitted, with the file and the line.
 
-HTCondor itself would take an unknown macro function as text, and the bindings look at no file.
+HTCondor itself finds some only when it makes a job's ad, takes an unknown macro function as text, and the bindings
+look at no file.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from ..condor import LATER, Condor, Expansion
-from ..errors import DeadlineError, InvalidInputError
+from ..condor import Condor, Expansion
+from ..errors import CondorError, CondormapError, DeadlineError, InvalidInputError, SubmitRefusedError
+from . import macros, mistakes
+from .files import WANTED, check_files
 from .split import Block
 
-# config.cpp, is_special_config_macro: names in capitals, and $F with letters for parts of a file's name.
-_FUNCTIONS = frozenset(
-    "ENV RANDOM_CHOICE RANDOM_INTEGER CHOICE SUBSTR INT REAL STRING EVAL BASENAME DIRNAME".split()
-)
-_FILE_FUNCTION = re.compile(r"F[pnxdqabfwuPNXDQABFWU]*")
-_CALL = re.compile(r"(?<!\$)\$([A-Za-z_][A-Za-z0-9_]*)\(")
-_BRACES = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_.]*)\}")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_INCLUDE = re.compile(r"\s*@?include\b([^:]*):\s*(.*)", re.IGNORECASE | re.DOTALL)
-_CONDITION = re.compile(r"\s*:?\s*(if|elif|else|endif)\b", re.IGNORECASE)
-_DEFINES = r"\s*{}\s*(?:\+\S{{0,2}}|@)?="
-
-# The commands that name files, each with the other names that HTCondor knows it by.
-_FILES: dict[str, tuple[str, ...]] = {
-    "executable": ("executable", "Cmd"),
-    "input": ("input", "stdin", "In"),
-    "transfer_input_files": ("transfer_input_files", "TransferInputFiles", "TransferInput"),
-}
-_OTHER: dict[str, tuple[str, ...]] = {
-    "initialdir": ("initialdir", "initial_dir", "job_iwd", "Iwd"),
-    "transfer_executable": ("transfer_executable", "TransferExecutable"),
-    "transfer_input": ("transfer_input", "TransferIn"),
-    "universe": ("universe", "JobUniverse"),
-    "container_image": ("container_image", "ContainerImage"),
-    "docker_image": ("docker_image", "DockerImage"),
-    "shell": ("shell",),
-    "skip_filechecks": ("skip_filechecks",),
-}
-_WANTED = [name for names in (_FILES | _OTHER).values() for name in names]
-# In these, `executable` may be left out, or is only a name.
-_NO_EXECUTABLE = frozenset({"docker", "container", "vm", "grid", "9", "13"})
+_NOTHING = "Nothing was submitted"
 
 
 def check(
@@ -73,41 +45,92 @@ def check(
     Raises
     ------
     JdfError
-        The first mistake that was found: a line that HTCondor cannot read, an unknown macro function, an
-        executable or input file that is not there, a list of items that cannot be read, no jobs at all.
+        The first mistake that was found: a line that HTCondor cannot read, an unknown macro function, macros that
+        refer to each other in a circle, an executable or input file that is not there, a list of items that cannot
+        be read, no jobs at all.
 
     Warns
     -----
     UserWarning
-        ``${name}``, which to HTCondor is plain text.
+        ``${name}`` of a variable, which to HTCondor is plain text; a macro function with wrong arguments; a name
+        that nothing uses; ``warning : text`` of the file itself; a program that gave items or was included, and
+        failed.
     """
+    given = list(blocks)
     run_folder = Path(folder or os.curdir).absolute()
     checked = []
-    told: set[int] = set()
-    for block in blocks:
+    told: set[str] = set()
+    for block in given:
         expansion = _expand(block, condor, run_folder, deadline)
         if not expansion.reached:
             continue
-        _check_macros(block, expansion, told)
-        if not expansion.n_jobs:
-            raise block.error(
-                "the queue statement makes no job: its list of items is empty, nothing matches, or the number is 0"
-            )
-        if not all(map(any, expansion.rows)) and expansion.variables and _is_factory(expansion):
-            raise block.error(
-                "an item is empty, which HTCondor does not take with max_idle or max_materialize; remove that line"
-            )
-        for values in expansion.values:
-            _check_files(block, _named(values), run_folder)
+        _check_block(block, expansion, run_folder)
+        for text in (*macros.hints(block, expansion), *_failures(block, expansion)):
+            if text not in told:
+                told.add(text)
+                warnings.warn(text, stacklevel=2)
         checked.append(replace(block, n_jobs=expansion.n_jobs))
+    if given and not checked:
+        raise given[-1].error(
+            "no queue statement is reached, for each stands in a branch of an `if` that is not taken: nothing was"
+            " submitted. condor_submit would make one job of the other commands: if that is meant, write `queue`"
+            " behind the `endif`"
+        )
     return checked
+
+
+def rehearse(block: Block, condor: Condor, *, folder: str | os.PathLike[str], head: str = "") -> None:
+    """Find out whether HTCondor can make a block's jobs, the first 1000 of them; nothing is submitted.
+
+    Parameters
+    ----------
+    block : Block
+        A block that `check` has returned.
+    condor : Condor
+        The pool, whose schedd is asked.
+    folder : path-like
+        What relative paths are relative to.
+    head : str, optional
+        Commands that will stand above it.
+
+    Raises
+    ------
+    JdfError, or SubmitRefusedError if the commands were not given as text
+        It cannot; with the line, where that is known.
+    """
+    try:
+        condor.rehearse_block(head + block.text, folder=folder)
+    except SubmitRefusedError as error:
+        raise refused(block, error) from error
+
+
+def refused(block: Block, error: CondorError, rest: str = _NOTHING) -> CondormapError:
+    """Return the error for a block that was not submitted: a JdfError where the mistake is one of the text.
+
+    Parameters
+    ----------
+    block : Block
+        The block.
+    error : CondorError
+        The error of the call that was to submit it.
+    rest : str, optional
+        What has become of other blocks.
+    """
+    if isinstance(error, SubmitRefusedError) and error.said:
+        line, override = mistakes.line_of(block, error.said)
+        told = f" (given besides the file: {override})" if override else ""
+        message = f"HTCondor can make no job of it: {error.said}{told}. {rest}"
+        return block.error(message, line) if block.line else SubmitRefusedError(message, said=error.said)
+    if isinstance(error, SubmitRefusedError) or rest != _NOTHING:
+        return type(error)(f"{block.place(0)}{str(error).removesuffix(f'. {_NOTHING}')}. {rest}")
+    return error
 
 
 def _expand(block: Block, condor: Condor, folder: Path, deadline: float | None) -> Expansion:
     statements = [(line.text, line.depth) for line in block.commands]
     try:
         expansion = condor.expand_block(
-            statements, block.queue, folder=folder, wanted=_WANTED, deadline=deadline
+            statements, block.queue, folder=folder, wanted=WANTED, deadline=deadline
         )
     except InvalidInputError as error:
         raise block.error(f"the queue statement: {str(error).removeprefix('expand: ')}") from error
@@ -116,25 +139,34 @@ def _expand(block: Block, condor: Condor, folder: Path, deadline: float | None) 
             "HTCondor did not come to the end of it in time: a script that gives items or is included takes too"
             " long, or waits for input, which it does not get"
         ) from error
+    if expansion.loop:
+        raise macros.circle(block, expansion.loop)
     if expansion.mistake is not None:
-        line = block.commands[expansion.mistake]
-        raise block.error(_diagnosis(line.text, folder), line.number or None)
+        raise mistakes.unreadable(block, expansion.mistake, expansion.said, condor, folder)
     return expansion
 
 
-def _diagnosis(statement: str, folder: Path) -> str:
-    text = " ".join(statement.split())
-    if condition := _CONDITION.match(statement):
-        return (
-            f"HTCondor cannot read {text!r}: a condition is true, false, a number, a macro, `defined NAME` or"
-            f" `version >= X.Y.Z`, and each `{condition[1]}` needs its place between `if` and `endif`"
+def _check_block(block: Block, expansion: Expansion, folder: Path) -> None:
+    macros.check_functions(block, expansion)
+    variables = {name.lower() for name in expansion.variables}
+    for name in block.overrides:
+        if name.lower() in variables:
+            raise block.error(
+                f"{name!r} was given besides the file, but it is a variable of the queue statement, whose items"
+                " hold: change those, or use another name"
+            )
+    if not expansion.n_jobs:
+        failed = "".join(f"; {text}" for text in _failures(block, expansion, placed=False))
+        raise block.error(
+            "the queue statement makes no job: its list of items is empty, nothing matches, or the number is 0"
+            f"{failed}"
         )
-    if include := _INCLUDE.match(statement):
-        name = include[2].strip()
-        there = include[1].strip() or name.endswith("|") or "$" in name or (folder / name).exists()
-        why = "it fails, has a mistake or a queue statement" if there else "it is not there"
-        return f"HTCondor cannot include {name!r}, seen from {folder}: {why}"
-    return f"HTCondor cannot read {text!r}: it is no command (name = value) and no queue statement"
+    if not all(map(any, expansion.rows)) and expansion.variables and _is_factory(expansion):
+        raise block.error(
+            "an item is empty, which HTCondor does not take with max_idle or max_materialize; remove that line"
+        )
+    for values in expansion.values:
+        check_files(block, values, folder)
 
 
 def _is_factory(expansion: Expansion) -> bool:
@@ -142,101 +174,16 @@ def _is_factory(expansion: Expansion) -> bool:
     return bool(names & {"max_idle", "materialize_max_idle", "max_materialize"})
 
 
-def _check_macros(block: Block, expansion: Expansion, told: set[int]) -> None:
-    for name, value in expansion.commands.items():
-        for function in _CALL.findall(value):
-            if function not in _FUNCTIONS and not _FILE_FUNCTION.fullmatch(function):
-                known = ", ".join(f"${each}()" for each in sorted(_FUNCTIONS))
-                raise block.error(
-                    f"{name}: HTCondor has no macro function ${function}(). It has {known}, $F() with letters of"
-                    " pnxdqabfwu, and $(NAME) for a variable",
-                    _line_with(block, f"${function}("),
-                )
-        for variable in _BRACES.findall(value):
-            line = _line_with(block, f"${{{variable}}}")
-            if line in told:
-                continue
-            told.add(line)
-            warnings.warn(
-                f"{block.path or '<text>'}:{line}: {name}: ${{{variable}}} is plain text to HTCondor; if you meant"
-                f" its variable, write $({variable})",
-                stacklevel=3,
-            )
-
-
-def _line_with(block: Block, text: str) -> int:
-    """Return the last line that has this text, or the queue statement's: it is in an included file then."""
-    return next((each.number for each in reversed(block.commands) if text in each.text), block.line)
-
-
-def _line_of(block: Block, names: Iterable[str]) -> int:
-    pattern = re.compile(_DEFINES.format(f"(?:{'|'.join(names)})"), re.IGNORECASE)
-    return (
-        next((each.number for each in reversed(block.commands) if pattern.match(each.text)), 0) or block.line
-    )
-
-
-def _named(values: Mapping[str, str]) -> dict[str, str]:
-    """Return the values by the first name of each command; what is not set is left out."""
-    lower = {name.lower(): value for name, value in values.items()}
-    found: dict[str, str] = {}
-    for first, names in (_FILES | _OTHER).items():
-        for name in names:
-            if lower.get(name.lower()):
-                found.setdefault(first, lower[name.lower()])
-    return found
-
-
-def _check_files(block: Block, values: Mapping[str, str], folder: Path) -> None:
-    executable = values.get("executable", "")
-    needs_none = "shell" in values or "container_image" in values or "docker_image" in values
-    if values.get("universe", "").lower() in _NO_EXECUTABLE:
-        needs_none = True
-    if not executable and not needs_none:
-        raise block.error("no executable is given, for this queue statement")
-    if values.get("skip_filechecks", "").lower() in ("true", "t", "yes", "1"):
-        return
-    initial = folder / values.get("initialdir", "")
-    if not _known(values.get("initialdir", "")):
-        return
-    if not initial.is_dir():
-        raise block.error(
-            f"the initial folder {initial} does not exist", _line_of(block, _OTHER["initialdir"])
-        )
-    for command, path in _paths(values, folder, initial):
-        if not _known(str(path)):
-            continue
-        line = _line_of(block, _FILES[command])
-        if not path.exists():
-            where = (
-                "" if command == "executable" else "; relative paths are seen from the job's initial folder"
-            )
-            hint = _on_path(path) if command == "executable" else ""
-            raise block.error(f"{command}: {path} does not exist{where}{hint}", line)
-        if command == "executable" and path.stat().st_size == 0:
-            raise block.error(f"{command}: {path} is empty", line)
-
-
-def _paths(values: Mapping[str, str], folder: Path, initial: Path) -> Iterator[tuple[str, Path]]:
-    """Give each file that must be here when the job is submitted, and the command that names it."""
-    executable, universe = values.get("executable", ""), values.get("universe", "").lower()
-    transferred = not values.get("transfer_executable", "").lower().startswith("f")
-    if executable and transferred and "shell" not in values and universe not in ("vm", "13", "grid", "9"):
-        yield "executable", folder / executable  # and not the initial folder: as condor_submit sees it
-    if "input" in values and not values.get("transfer_input", "").lower().startswith("f"):
-        yield "input", initial / values["input"]
-    for each in values.get("transfer_input_files", "").split(","):
-        if (name := each.strip()) and not _URL.match(name):
-            yield "transfer_input_files", initial / name
-
-
-def _known(path: str) -> bool:
-    """Tell whether the path is known now, and not only when the job is in the queue or is matched."""
-    return "$$" not in path and LATER not in path
-
-
-def _on_path(path: Path) -> str:
-    found = next((each for each in os.get_exec_path() if (Path(each) / path.name).is_file()), None)
-    if found is None:
-        return ""
-    return f"; HTCondor does not look through PATH: write {found}/{path.name}"
+def _failures(block: Block, expansion: Expansion, *, placed: bool = True) -> list[str]:
+    """Return what is to be told of programs that failed; condor_submit takes what they wrote before."""
+    told = []
+    if expansion.script and expansion.script[1]:
+        command, status, error = expansion.script
+        place = block.place(0) if placed else ""
+        why = f": {error}" if error else ""
+        told.append(f"{place}{command!r}, which gives the items, ended with exit status {status}{why}")
+    if expansion.included and placed:
+        place = block.place(mistakes.line_of_included_program(block))
+        statuses = ", ".join(map(str, expansion.included))
+        told.append(f"{place}a program that is included ended with exit status {statuses}")
+    return told

@@ -34,6 +34,7 @@ _HERE = re.compile(r"[^\s=:]+\s+@=\s*(.*)")  # name @=tag, up to a line @tag
 _IF = re.compile(r":?\s*(if|endif)(?=\s|$)", re.IGNORECASE)
 _SAYS_NOTHING = re.compile(r"\s*(#|$|:?\s*(if|elif|else|endif)\b)", re.IGNORECASE)
 _COMMAND = re.compile(r"[+-]?[A-Za-z_][A-Za-z0-9_.]*")
+_ATTRIBUTE = re.compile(r"^(\+|-|my\.)")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Line:
     Parameters
     ----------
     number : int
-        Its first line, counted from 1.
+        Its first line, counted from 1; 0 for an override and other commands that stand in no file.
     text : str
         As it stands in the file, with the newlines.
     depth : int
@@ -66,9 +67,11 @@ class Block:
     queue : str
         The queue statement with its items.
     line : int
-        The line of the queue statement.
+        The line of the queue statement; 0 for commands that were not given as text.
     path : Path or None
         The file.
+    overrides : tuple of str
+        The names of the commands that were given besides it.
     n_jobs : int or None
         How many jobs it makes; None where HTCondor has not been asked (`condormap.jdf.check.check`).
     """
@@ -77,6 +80,7 @@ class Block:
     queue: str
     line: int
     path: Path | None
+    overrides: tuple[str, ...] = ()
     n_jobs: int | None = None
 
     @property
@@ -91,7 +95,12 @@ class Block:
 
     def error(self, message: str, line: int | None = None) -> JdfError:
         """Return the error for a mistake at `line`, or at the queue statement."""
-        return JdfError(message, path=str(self.path or "<text>"), line=self.line if line is None else line)
+        path = str(self.path or "<text>") if self.line else ""
+        return JdfError(message, path=path, line=line or self.line)
+
+    def place(self, line: int) -> str:
+        """Return where a line is, as errors say it: ``my.job:3: ``."""
+        return f"{self.path or '<text>'}:{line or self.line}: " if self.line else ""
 
 
 def read_jdf(path: str | os.PathLike[str], **overrides: object) -> list[Block]:
@@ -116,7 +125,7 @@ def read_jdf(path: str | os.PathLike[str], **overrides: object) -> list[Block]:
     JdfError
         The file cannot be read, or a list of items has no end.
     InvalidInputError
-        An override that would not stay one command.
+        An override that would not stay one command, or is no text, number or path.
     """
     file = Path(path).expanduser()
     try:
@@ -137,17 +146,17 @@ def read_jdf(path: str | os.PathLike[str], **overrides: object) -> list[Block]:
 def parse_jdf(text: str, *, path: str | os.PathLike[str] | None = None, **overrides: object) -> list[Block]:
     """Return the blocks of a job description; see `read_jdf`."""
     file = None if path is None else Path(path)
-    last = override_lines(overrides)
+    last = command_lines(overrides)
     # condor_submit defines it, as the path was given; it is in the job's ad too.
-    commands = [] if path is None else [Line(0, override_lines({"SUBMIT_FILE": os.fspath(path)}), 0)]
+    commands = [] if path is None else [Line(0, command_lines({"SUBMIT_FILE": os.fspath(path)})[0], 0)]
     blocks: list[Block] = []
     n_used = 0  # commands that some queue statement follows
-    for line, is_queue in _statements(text, str(file or "<text>")):
+    for line, is_queue in statements(text, str(file or "<text>")):
         if not is_queue:
             commands.append(line)
             continue
-        added = (Line(0, last, line.depth),) if last else ()
-        blocks.append(Block((*commands, *added), line.text, line.number, file))
+        added = (Line(0, each, line.depth) for each in last)
+        blocks.append(Block((*commands, *added), line.text, line.number, file, tuple(overrides)))
         n_used = len(commands)
     for line in commands[n_used:] if blocks else ():
         if not _SAYS_NOTHING.match(line.text):
@@ -159,23 +168,45 @@ def parse_jdf(text: str, *, path: str | os.PathLike[str] | None = None, **overri
             )
     if not blocks:  # HTCondor takes that for one job
         number = text.count("\n") + 1
-        blocks.append(Block((*commands, Line(0, last, 0)), "queue\n", number, file))
+        added = (Line(0, each, 0) for each in last)
+        blocks.append(Block((*commands, *added), "queue\n", number, file, tuple(overrides)))
     return blocks
 
 
+def block_of(commands: Mapping[str, object], count: int = 1) -> Block:
+    """Return the block of commands that are not text, for so many jobs; errors as of `command_lines`."""
+    lines = tuple(Line(0, each, 0) for each in command_lines(commands))
+    return Block(lines, f"queue {count}\n", 0, None)
+
+
 def override_lines(commands: Mapping[str, object]) -> str:
+    """Return commands in the submit language, as one text; errors as of `command_lines`."""
+    return "".join(command_lines(commands))
+
+
+def command_lines(commands: Mapping[str, object]) -> list[str]:
     """Return commands in the submit language, one to a line.
 
     Raises
     ------
     InvalidInputError
-        A name that is none, or a value that would begin another line or be taken for the next one's beginning.
+        A name that is none, the same name twice, a value that is no text, number or path, or one that would begin
+        another line or be taken for the next one's beginning.
     """
     lines = []
+    names: dict[str, str] = {}
     for name, value in commands.items():
-        if not _COMMAND.fullmatch(name) or name.lower() == "queue":
+        if not isinstance(name, str) or not _COMMAND.fullmatch(name) or name.lower() == "queue":
             raise InvalidInputError(f"{name!r} is no submit command")
-        text = str(value).strip()
+        other = names.setdefault(_ATTRIBUTE.sub("my.", name.lower()), name)
+        if other != name:
+            raise InvalidInputError(f"{other!r} and {name!r} are the same to HTCondor: leave one out")
+        if not isinstance(value, str | int | float | os.PathLike):
+            raise InvalidInputError(
+                f"{name}: a submit command's value is text, a number or a path, not a {type(value).__name__}:"
+                f" {value!r}"
+            )
+        text = os.fsdecode(value) if isinstance(value, os.PathLike) else str(value).strip()
         if "\n" in text or "\r" in text or "\0" in text:
             raise InvalidInputError(
                 f"{name}: the value has a newline, which HTCondor would take for the beginning of another command:"
@@ -186,10 +217,10 @@ def override_lines(commands: Mapping[str, object]) -> str:
                 f"{name}: the value ends in a backslash, which makes HTCondor join the next line: {text!r}"
             )
         lines.append(f"{name} = {text}\n")
-    return "".join(lines)
+    return lines
 
 
-def _statements(text: str, path: str) -> Iterator[tuple[Line, bool]]:
+def statements(text: str, path: str) -> Iterator[tuple[Line, bool]]:
     """Give the statements of a JDF, and of each whether it is a queue statement."""
     lines = list(enumerate(text.split("\n"), 1))
     if lines[-1][1] == "":

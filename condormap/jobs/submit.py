@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..address import PoolAddress
 from ..condor import Condor
-from ..errors import CondormapError, InvalidInputError, StorageError
-from ..jdf.check import check
-from ..jdf.split import Block, override_lines, parse_jdf
+from ..errors import CondorError, CondormapError, InvalidInputError, StorageError
+from ..jdf.check import check, refused, rehearse
+from ..jdf.split import Block, block_of, parse_jdf
 from ..paths import data_home
 from ..pool.personal import PersonalPool
 from .queue import describe
@@ -53,14 +53,7 @@ def blocks_of(commands: Commands, count: int | None = None) -> list[Block]:
         raise InvalidInputError(
             f"submit commands are a mapping or text, not a {type(commands).__name__}: {commands!r}"
         )
-    for name, value in commands.items():
-        if not isinstance(name, str):
-            raise InvalidInputError(f"{name!r} is no submit command")
-        if not isinstance(value, str | int | float | os.PathLike):
-            raise InvalidInputError(
-                f"{name}: a submit command's value is text, a number or a path, not a {type(value).__name__}"
-            )
-    return parse_jdf(override_lines(commands) + f"queue {count or 1}\n")
+    return [block_of(commands, count or 1)]
 
 
 def _without_queue(block: Block) -> str:
@@ -94,22 +87,41 @@ def submit_blocks(
     name = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:12]}"
     # First, so that a log of the description's own takes its place.
     head = f"log = {_new_log(name)}\n" if local else ""
+    # The first one is looked at when it is submitted, for then nothing is before it.
+    for block in checked[1:]:
+        rehearse(block, condor, folder=folder, head=head)
     states: list[ClusterState] = []
-    try:
-        for number, block in enumerate(checked):
+    for number, block in enumerate(checked):
+        try:
             submitted = condor.submit_block(
                 head + block.text, folder=folder, submission_id=f"{name}.{number}", n_jobs=block.n_jobs or 1
             )
-            states.append(ClusterState(condor, submitted.cluster, submitted.n_procs))
-    except BaseException:
-        if states:
-            with contextlib.suppress(CondormapError):
-                clusters = [str(state.cluster) for state in states]
-                condor.act("remove", jobs=clusters, reason="a later cluster of the same group was refused")
-        raise
+        except CondorError as error:
+            if (told := refused(block, error, _take_back(condor, states))) is error:
+                raise
+            raise told from error
+        except BaseException:
+            _take_back(condor, states)
+            raise
+        for text in submitted.warnings:
+            warnings.warn(f"{block.place(0)}{text}", stacklevel=2)
+        states.append(ClusterState(condor, submitted.cluster, submitted.n_procs))
     for state in states:
         describe(state)
     return states
+
+
+def _take_back(condor: Condor, states: Sequence[ClusterState]) -> str:
+    """Remove what was submitted before a block that was refused; return what has become of it."""
+    if not states:
+        return "Nothing was submitted"
+    clusters = [str(state.cluster) for state in states]
+    told = f"The clusters before it ({', '.join(clusters)})"
+    try:
+        condor.act("remove", jobs=clusters, reason="a later cluster of the same group was refused")
+    except CondormapError as error:
+        return f"{told} could not be removed ({error}): condor_rm {' '.join(clusters)}"
+    return f"{told} were removed again"
 
 
 def is_local(address: PoolAddress) -> bool:
