@@ -21,6 +21,7 @@ from condormap.errors import (
     UnsubmittedJobError,
 )
 from condormap.events import EventType
+from condormap.jobs.actions import literal
 
 SLEEP = {"executable": "/bin/sleep", "arguments": "2000"}
 TRUE = {"executable": "/bin/true"}
@@ -211,6 +212,23 @@ def test_edit_changes_attributes_by_values_and_by_expressions() -> None:
     text = 'a "quoted" \\ text'
     assert job.edit(JobPrio=7, MyNote=text, expressions={"MyDouble": "JobPrio * 2"})["TotalSuccess"] == 1
     assert (job["JobPrio"], job["MyNote"], job["MyDouble"]) == (7, text, "JobPrio * 2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Käse, 5 €", "日本語", "a\\", "\\303\\244", "\\\\", '"', '\\"é\\"', "it's $(x) # {1; 2}", " ", ""],
+)
+def test_a_text_comes_back_from_the_ad_as_it_was_given(text: str) -> None:
+    job = submitted({**SLEEP, "hold": "true"})
+    job.edit(MyText=text)
+    assert job["MyText"] == Job.from_queue(job.id)["MyText"] == text
+    edit = lambda: job.edit(MyTexts=[text, 1], expressions={"MyText": f"{{{literal('', text)}, JobPrio}}"})  # noqa: E731
+    if text.endswith("\\"):  # that HTCondor's syntax cannot tell from a quotation mark in the text
+        with pytest.raises(InvalidInputError, match="ends in a backslash"):
+            edit()
+    else:
+        edit()
+        assert (job["MyTexts"], job["MyText"]) == ([text, 1], [text, "JobPrio"])
 
 
 def test_an_attribute_that_may_not_be_changed_is_refused() -> None:

@@ -107,6 +107,15 @@ def test_the_jobs_of_a_map_are_a_group_that_is_steered_alike(m: CondorMap, gate:
     assert m.jobs[0]["Owner"] == m.jobs.ad[m.jobs[0]]["Owner"]
 
 
+def test_a_map_whose_jobs_were_released_as_a_group_is_not_held(pool: PersonalPool, gate: Gate) -> None:
+    m = condormap(lambda x: gate.wait() or x, range(40), chunksize=1, pool=pool)
+    m.jobs.hold()
+    until(lambda: m.status[ItemState.HELD])
+    m.jobs.release()  # the log will tell of it in a moment
+    assert m.status[ItemState.HELD] == 0
+    m.jobs.remove()
+
+
 # -- remove ----------------------------------------------------------------------------------------------------
 
 

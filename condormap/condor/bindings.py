@@ -188,9 +188,8 @@ class Bindings:
 
     def _edit(self, at: Mapping[str, Any], attributes: dict[str, str], constraint: str) -> int:
         # As parsed and written again by us: the schedd takes a value that is no expression without a word.
-        # It reads values as an ad of old, in whose strings a backslash is just that.
         values = {
-            name: " ".join(str(_expression(text, f"the value of {name}")).split("\n")).replace("\\\\", "\\")
+            name: _as_of_old(name, " ".join(str(_expression(text, f"the value of {name}")).split("\n")))
             for name, text in attributes.items()
         }
         # Without an Owner clause, a queue super user would edit everyone's jobs.
@@ -343,6 +342,28 @@ def _expression(text: str, what: str) -> Any:
         return classad2.ExprTree(text)
     except ClassAdException:
         raise _Refusal("invalid", f"{what} is not a ClassAd expression: {text}") from None
+
+
+def _as_of_old(name: str, expression: str) -> str:
+    """Return the value of an attribute in the syntax of old, which the schedd reads.
+
+    The new syntax has escapes for a backslash and, in octal, for each byte that is not ASCII. In the strings of
+    the old one a backslash is just that, and other bytes stand as they are; so it has none that end in a backslash,
+    but for one at the end of the line.
+    """
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        return bytes([int(match[1], 8)]) if match[1] else b"\\"
+
+    old = re.sub(rb"\\([0-7]{3})|\\\\", plain, expression.encode()).decode(errors="replace")
+    ad = classad2.parseOne(f"{name} = {old}\n", classad2.ParserType.Old)
+    if name not in ad or " ".join(str(ad.lookup(name)).split("\n")) != expression:
+        raise _Refusal(
+            "invalid",
+            f"HTCondor's schedd cannot read {expression} as the value of {name}: a text in it"
+            " that ends in a backslash has to be the whole value",
+        )
+    return old
 
 
 def _plain(ad: Any) -> dict[str, Any]:
