@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from .capacity import matching_slots
-from .condor import Condor
-from .errors import CondorError, UnreachableError
+from .condor import Condor, within
+from .errors import CondorError, DeadlineError, UnreachableError
 from .options import JobOptions
 from .report.progress import Progress
 from .state import MapState
@@ -60,6 +60,15 @@ class Waiter:
         UnreachableError
             The schedd has not answered for a minute.
         """
+        try:
+            with within(until):
+                return self._look(condition, until)
+        except DeadlineError:
+            if until is None or time.monotonic() < until:
+                raise
+            return condition()
+
+    def _look(self, condition: Callable[[], bool], until: float | None) -> bool:
         while True:
             changed = self._state.poll()
             if condition():

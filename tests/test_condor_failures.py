@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
-from condormap import errors
+from condormap import Job, condormap, errors
 from condormap.address import PoolAddress
-from condormap.condor import Condor
+from condormap.condor import Condor, connect
 from condormap.pool.personal import PersonalPool
 
 DEADLINE = 0.8
@@ -282,6 +282,26 @@ def test_waiting_for_another_thread_s_call_counts_towards_the_deadline(disposabl
         condor.query("true", deadline=0.2)
     assert time.monotonic() - began < 1
     first.join()
+
+
+@pytest.mark.parametrize("timeout", [0, 0.5])
+@pytest.mark.parametrize("kind", ["map", "job"])
+def test_a_wait_keeps_its_time_while_the_child_is_stopped(kind, timeout, disposable, tmp_path):
+    there: Any
+    if kind == "map":
+        there = condormap(abs, [1], pool=disposable, requirements="time() < 0")
+    else:
+        sleep = {"executable": "/bin/sleep", "arguments": "1000", "log": str(tmp_path / "log")}
+        there = Job(sleep, pool=disposable)
+        there.submit()
+    child = psutil.Process(connect(disposable.address).pid)
+    with open(there.path / "events.log" if kind == "map" else tmp_path / "log", "a") as log:
+        child.suspend()
+        log.write("\n")  # something new to read
+    began = time.monotonic()
+    assert there.wait(timeout) is False
+    assert time.monotonic() - began < 10  # a call's own deadline is 20 s
+    there.remove()
 
 
 # -- a submit without an answer --------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from condormap.condor.calls import within
     from condormap.condor.client import Condor, connect
     from condormap.condor.results import (
         LATER,
@@ -32,6 +33,7 @@ __all__ = [
     "Match",
     "Submitted",
     "connect",
+    "within",
 ]
 
 
@@ -39,6 +41,7 @@ def __getattr__(name: str) -> Any:
     # On demand, for the child imports this package too, and its start would take half as long again.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from condormap.condor import client, results
+    from condormap.condor import calls, client, results
 
-    return getattr(client if name in ("Condor", "connect") else results, name)
+    home = {"Condor": client, "connect": client, "within": calls}.get(name, results)
+    return getattr(home, name)

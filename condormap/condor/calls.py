@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from condormap import errors
@@ -32,6 +34,23 @@ DEADLINES: Mapping[str, float] = {
     "submit": 60,
     "submit_block": 60,
 }
+
+_LEAST = 1.0  # seconds that a call may take, however little time `within` leaves
+_bound = threading.local()
+
+
+@contextlib.contextmanager
+def within(until: float | None) -> Iterator[None]:
+    """Let this thread's calls end when ``time.monotonic()`` passes `until`, whatever deadlines they have.
+
+    Each gets a second all the same, so that a wait without time can look once.
+    """
+    before = getattr(_bound, "until", None)
+    _bound.until = until
+    try:
+        yield
+    finally:
+        _bound.until = before
 
 
 class UncertainError(Exception):
@@ -102,6 +121,9 @@ class Calls:
         again: bool,
         descriptors: Sequence[int] = (),
     ) -> Any:
+        bound = getattr(_bound, "until", None)
+        if bound is not None:
+            seconds = min(seconds, max(_LEAST, bound - time.monotonic()))
         until = time.monotonic() + seconds
         try:
             kind, value, log = self.process.call(name, arguments, until=until, descriptors=descriptors)
