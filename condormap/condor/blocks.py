@@ -179,7 +179,8 @@ def rehearse(address: str, description: Any) -> str:
     description["CondormapLook"] = f'ifThenElse($(Process) < {_LOOKED_AT}, "1", "[")'
     description[f"MY.{_ONLY_LOOKING}"] = "$EVAL(CondormapLook)"  # "[" is no expression, and ends it
     for name in ("max_idle", "materialize_max_idle", "max_materialize"):
-        description[name] = ""  # a factory's jobs too are made here
+        if _expanded_command(description, name).strip().isdigit():  # or the mistake is there
+            description[name] = ""  # so that a factory's jobs are made here too
     try:
         result = submit(address, description)
     except htcondor2.HTCondorException as error:

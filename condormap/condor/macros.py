@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 # `$(name)`, `$(name:default)`, `$Fnx(name)`, `$INT(name)`: what is between has no parentheses, or it is no call.
 _REFERENCE = re.compile(r"(?<!\$)\$([A-Za-z]\w*)?\(\s*([A-Za-z_][\w.]*)")
 _NO_REFERENCE = frozenset({"ENV", "RANDOM_CHOICE", "RANDOM_INTEGER"})
-_CALL = re.compile(r"(?<!\$)\$(RANDOM_CHOICE|RANDOM_INTEGER|CHOICE|SUBSTR|INT|REAL)\(((?:[^()$]|\$\()*)\)")
+_CALL = re.compile(
+    r"(?<!\$)\$(RANDOM_CHOICE|RANDOM_INTEGER|CHOICE|SUBSTR|INT|REAL)\(((?:[^()]|\([^()]*\))*)\)"
+)
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 
 

@@ -18,7 +18,8 @@ _FUNCTIONS = frozenset(
 _FILE_FUNCTION = re.compile(r"F[pnxdqabfwuPNXDQABFWU]*")
 _CALL = re.compile(r"(?<!\$)\$([A-Za-z_][A-Za-z0-9_]*)\(")
 _BRACES = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_.]*)\}")
-_UNCLOSED = re.compile(r"(?<!\$)\$[A-Za-z_]*\([^()\s]*(?=\s|$)(?![^()]*\))")
+_UNCLOSED = re.compile(r"(?<!\$)\$[A-Za-z_]*\([^()\s]*")
+_PARENTHESES = re.compile(r"\$?[A-Za-z_]*\([^()]*\)")
 _WORD = re.compile(r"[A-Za-z_][\w.]*")
 # What HTCondor sets for every job.
 _LIVE = frozenset("cluster clusterid process procid step row item itemindex node".split())
@@ -65,10 +66,17 @@ def hints(block: Block, expansion: Expansion) -> Iterator[str]:
                     f"{place}{name}: ${{{variable}}} is plain text to HTCondor; if you meant its variable, write"
                     f" $({variable})"
                 )
-        for text in _UNCLOSED.findall(value):
+        for text in _UNCLOSED.findall(_without_closed(value)):
             place = block.place(_line_with(block, text))
             yield f"{place}{name}: {text} is plain text to HTCondor: a parenthesis is not closed"
     yield from _unused(block, expansion)
+
+
+def _without_closed(value: str) -> str:
+    """Return a value without all that stands between parentheses, and these."""
+    while (shorter := _PARENTHESES.sub("", value)) != value:
+        value = shorter
+    return value
 
 
 def _unused(block: Block, expansion: Expansion) -> Iterator[str]:

@@ -118,16 +118,19 @@ def line_of(block: Block, said: str) -> tuple[int, str]:
     With it the command's name, if it is one that was given besides the file.
     """
     expression = _EXPRESSION.search(said)
-    about = _plain(expression[1] if expression else said)
+    about = (expression[1] if expression else said).lower()
     best: tuple[int, int, str] | None = None
     for line in block.commands:
         command = _COMMAND.match(line.text)
         if command is None:
             continue
-        name, value = _plain(command[1]), command[2].strip()
-        position = about.find(name)
-        if position < 0 and not expression and len(value) > 2 and value.lower() in said.lower():
-            position = len(about) + said.lower().find(value.lower())  # its name is better than its value
+        # request_memory is RequestMemory in an ad, and may be "request memory" in a sentence.
+        name = "[ _]?".join(map(re.escape, command[1].lower().split("_")))
+        found = re.search(rf"(?<![a-z0-9]){name}(?![a-z0-9])", about)
+        position = found.start() if found else -1
+        value = command[2].strip().lower()
+        if position < 0 and not expression and len(value) > 2 and value in about:
+            position = len(about) + about.find(value)  # its name is better than its value
         if position >= 0 and (best is None or position <= best[0]):
             best = (position, line.number, command[1])
     if best is None:
@@ -137,11 +140,6 @@ def line_of(block: Block, said: str) -> tuple[int, str]:
 
 def _names(block: Block) -> set[str]:
     return {name.lstrip("+-") for name in block.overrides}
-
-
-def _plain(text: str) -> str:
-    """Return words as commands and attributes have in common: ``request_memory`` and ``RequestMemory``."""
-    return f" {' '.join(re.findall(r'[a-z0-9.]+', text.lower().replace('_', '')))} "
 
 
 def line_of_included_program(block: Block) -> int:

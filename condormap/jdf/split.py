@@ -166,6 +166,9 @@ def parse_jdf(text: str, *, path: str | os.PathLike[str] | None = None, **overri
                 path=str(file or "<text>"),
                 line=line.number,
             )
+    if not blocks and commands and commands[-1].depth:
+        opened = next(line for line in reversed(commands) if _IF.match(line.text.strip()))
+        raise JdfError("this `if` has no `endif`", path=str(file or "<text>"), line=opened.number)
     if not blocks:  # HTCondor takes that for one job
         number = text.count("\n") + 1
         added = (Line(0, each, 0) for each in last)
