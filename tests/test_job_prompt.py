@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,20 +56,52 @@ def script(path: Path, text: str) -> str:
     return str(path)
 
 
-def test_the_session_of_the_readme(tmp_path: Path) -> None:
+# Word for word what must work; 78 stands for the number of a cluster.
+SESSION = """
+>>> from condormap import Job, JobCluster, JobGroup
+>>> j = Job({"Executable": "/bin/sleep", "Arguments": "2000"})
+>>> j.submit()
+78
+>>> j.status            # prints readably, compares equal to HTCondor's number
+<JobStatus.IDLE: 1>
+>>> j.hold()            # TotalSuccess and the other totals, as HTCondor reports them
+>>> j.status
+<JobStatus.HELD: 5>
+>>> j.remove()
+>>> c = JobCluster.from_jdf("jdfs/sleep.job")     # submits, as condor_submit would
+>>> c.status
+{0: <JobStatus.RUNNING: 2>, 1: ..., 2: ..., 3: ...}
+>>> c.wait()
+"""
+
+
+def test_the_session_word_for_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = script(tmp_path / "run", "while [ ! -e go ]; do sleep 0.05; done\n")
     (tmp_path / "jdfs").mkdir()
-    (tmp_path / "jdfs/sleep.job").write_text("executable = /bin/sleep\narguments = 0.1\nqueue 4\n")
-    j = Job({"Executable": "/bin/sleep", "Arguments": "2000"})
-    assert isinstance(j.submit(), int)
-    assert repr(j.status) in ("<JobStatus.IDLE: 1>", "<JobStatus.RUNNING: 2>")
-    assert j.hold()["TotalSuccess"] == 1
-    assert repr(j.status) == "<JobStatus.HELD: 5>"
-    assert j.status == 5
-    assert j.remove()["TotalSuccess"] == 1
-    c = JobCluster.from_jdf("jdfs/sleep.job")
-    assert list(c.status) == [0, 1, 2, 3]
-    assert c.wait(30)
-    assert set(c.status.values()) == {JobStatus.COMPLETED}
+    (tmp_path / "jdfs/sleep.job").write_text(f"executable = {run}\nqueue 4\n")
+    others = JobCluster(SLEEP, 2)
+    others.submit()
+    assert others.wait(60, for_=JobStatus.RUNNING)  # so that j stays idle, for the pool has two cpus
+
+    names: dict[str, Any] = {}
+    printed: dict[str, str] = {}
+    for example in doctest.DocTestParser().get_examples(SESSION):
+        if example.source.startswith("c.status"):
+            others.remove()
+            assert names["c"][0].wait(60, for_=JobStatus.RUNNING)
+        if example.source.startswith("c.wait"):
+            (tmp_path / "go").touch()
+        exec(compile(example.source, "<session>", "single"), names)
+        got = printed[example.source.split("#")[0].strip()] = capsys.readouterr().out
+        want = got if not example.want else re.sub(r"^78$", "...", example.want)
+        assert doctest.OutputChecker().check_output(want, got, doctest.ELLIPSIS), (example.source, got)
+    assert int(printed["j.submit()"]) == names["j"]["ClusterId"]
+    for action in ("j.hold()", "j.remove()"):
+        assert all(
+            total in printed[action] for total in ("'TotalSuccess': 1", "'TotalNotFound': 0", "TotalError")
+        )
+    assert printed["c.wait()"] == "True\n"
+    assert names["j"].status == 3
 
 
 # -- from commands, text, ads, the queue, the history ----------------------------------------------------------

@@ -128,6 +128,22 @@ def test_suspend_continue_and_vacate_of_a_cluster() -> None:
     assert cluster[1:].vacate()["TotalSuccess"] == 1
 
 
+def test_an_action_on_a_whole_cluster_says_which_jobs_it_did_not_fit() -> None:
+    cluster = submitted(SLEEP, 3)
+    assert cluster[:2].wait(30, for_=JobStatus.RUNNING)
+    totals = cluster.vacate()
+    assert totals["TotalSuccess"] == 2
+    assert totals.failed == {2: "it does not run: it is idle"}
+
+
+def test_the_totals_are_all_that_htcondor_reports() -> None:
+    totals = submitted(HELD, 2).release()
+    assert repr(totals).startswith(
+        "<ActionResult {'TotalSuccess': 2, 'TotalNotFound': 0, 'TotalBadStatus': 0, "
+    )
+    assert len(totals) == 8
+
+
 def test_a_value_that_one_job_lacks_is_none_and_one_that_all_lack_an_error(done: JobCluster) -> None:
     Path("1.out").unlink()
     assert done.stdout() == {0: "out 0\n", 1: None, 2: "out 2\n"}
@@ -280,6 +296,30 @@ def test_a_factory_answers_for_jobs_that_it_has_not_made_yet() -> None:
     assert cluster.stdout() == dict.fromkeys(range(5), "")
     assert "factory has not made it yet" in cluster.explain()[4]
     assert cluster.log()[0] != cluster.log()[4]
+
+
+def test_the_totals_of_a_factory_count_the_cluster_itself(pool: PersonalPool) -> None:
+    cluster = submitted({**SLEEP, "max_idle": "2"}, 20)
+    held = cluster.hold()
+    made = connect(pool.address).query(f"ClusterId == {cluster.id}")  # no more, while it is on hold
+    assert held["TotalSuccess"] == len(made) + 1
+    assert cluster.counts == {JobStatus.HELD: 20}
+    assert cluster.hold().failed == {ad["ProcId"]: "it is on hold already" for ad in made}
+    assert cluster.release()["TotalSuccess"] == held["TotalSuccess"]
+    assert JobStatus.HELD not in cluster.counts
+    assert cluster.remove()["TotalSuccess"] >= held["TotalSuccess"]  # it may have gone on meanwhile
+    assert cluster.wait(30)
+    assert cluster.counts == {JobStatus.REMOVED: 20}
+
+
+def test_actions_on_some_jobs_of_a_factory_leave_the_factory_alone() -> None:
+    cluster = submitted({**SLEEP, "max_idle": "1"}, 6)
+    assert cluster[0:1].hold("just this")["TotalSuccess"] == 1
+    assert cluster.select(JobStatus.HELD)[:].status == {0: JobStatus.HELD}
+    assert cluster[0].release()["TotalSuccess"] == 1
+    rest = cluster[1:].remove()
+    assert rest.failed[5] == "its factory has not made it yet"
+    assert cluster.status[5] is JobStatus.IDLE
 
 
 # -- arguments of a wrong type ---------------------------------------------------------------------------------

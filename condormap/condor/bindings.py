@@ -284,6 +284,11 @@ class Bindings:
         ads = htcondor2.Collector(collector).query(htcondor2.AdType.Startd, wanted, projection)
         return [_plain(ad) for ad in ads]
 
+    def _fit(self, collector: str | None, request: dict[str, str]) -> dict[str, Any]:
+        expressions = {name: _expression(text, name) for name, text in request.items()}
+        pool = htcondor2.Collector(collector)
+        return fitting.fit(expressions, lambda names: pool.query(htcondor2.AdType.Startd, projection=names))
+
     def _param(self, names: list[str]) -> dict[str, str | None]:
         values: dict[str, str | None] = {}
         for name in names:
@@ -295,11 +300,6 @@ class Bindings:
 
     def _importable(self, names: list[str]) -> dict[str, str | None]:
         # PYTHONPATH is the user's process's, or its shell's: a job does not have it.
-    def _fit(self, collector: str | None, request: dict[str, str]) -> dict[str, Any]:
-        expressions = {name: _expression(text, name) for name, text in request.items()}
-        pool = htcondor2.Collector(collector)
-        return fitting.fit(expressions, lambda names: pool.query(htcondor2.AdType.Startd, projection=names))
-
         added = {os.path.abspath(each) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each}
         path = [each for each in self._path if os.path.abspath(each) not in added]
         return {name: _origin(name, path) for name in names}
@@ -329,9 +329,9 @@ def _certain(submit: Callable[[], T]) -> T:
         return submit()
     except HTCondorException as error:
         if _NO_CONNECTION in str(error):
+            raise
         if why := blocks.no_ad(error):
             raise _Refusal("ad", why) from None
-            raise
         # The connection may have been lost between the schedd's commit and its answer.
         raise _Refusal("uncertain", str(error)) from None
 
@@ -348,8 +348,8 @@ def _as_of_old(name: str, expression: str) -> str:
     """Return the value of an attribute in the syntax of old, which the schedd reads.
 
     The new syntax has escapes for a backslash and, in octal, for each byte that is not ASCII. In the strings of
-    the old one a backslash is just that, and other bytes stand as they are; so it has none that end in a backslash,
-    but for one at the end of the line.
+    the old one a backslash is just that, and other bytes stand as they are; so none of them can end in a
+    backslash, but for one at the end of the line.
     """
 
     def plain(match: re.Match[bytes]) -> bytes:

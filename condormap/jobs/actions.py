@@ -87,9 +87,9 @@ def act(parts: Sequence[Part], action: Action, reason: str, key: Key) -> ActionR
         result = condor.act(action, jobs=ids, reason=reason)
         for name, n in result.items():
             totals[name] = totals.get(name, 0) + n
-        if not result["TotalBadStatus"] and not result["TotalAlreadyDone"]:
-            # It came to the state that the action needs in between.
-            before |= {(part, proc): _not_there(part, proc, action) for part in group for proc in part.procs}
+        absent = {(part, proc): _not_there(part, proc, action) for part in group for proc in part.procs}
+        if result["TotalSuccess"] >= sum(not why for why in absent.values()):
+            before |= absent  # the others came to the state that the action needs in between
         if result["TotalPermissionDenied"]:
             for part in group:
                 for proc in part.procs:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..condor import Condor
 from ..errors import NoSuchJobError, RefusedError
+from .ad import JobAd, KeptAd
 from .part import Part, by_schedd, constraint
 from .record import ATTRIBUTES
 from .state import ClusterState
@@ -113,7 +114,10 @@ def find_cluster(condor: Condor, cluster: int, proc: int | None = None) -> Clust
 
 
 def describe(state: ClusterState) -> None:
-    """Ask for the cluster's own ad once, for what concerns all of its jobs."""
+    """Ask for the cluster's own ad once, for what concerns all of its jobs; a single one's first ad is like it."""
     only = f"ClusterId == {state.cluster} && ProcId is undefined"
-    for ad in state.condor.query(only, _PROJECTION, all_users=True, cluster_ads=True, limit=1):
+    wanted = _PROJECTION if state.n_procs > 1 else ()
+    for ad in state.condor.query(only, wanted, all_users=True, cluster_ads=True, limit=1):
         state.take_ad(ad)
+        if state.n_procs == 1:
+            state.ads[0] = KeptAd(JobAd({**ad, "ProcId": 0}), 0.0)

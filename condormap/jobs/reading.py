@@ -40,8 +40,8 @@ def read_ads(
     found: dict[JobKey, JobAd | NoSuchJobError] = {}
     for part in parts:
         for proc in part.procs:
-            key, kept = (part.state, proc), part.state.ads.get(proc)
-            found[key] = new[key] if key in new else kept.ad if kept else _no_ad(key)
+            key = (part.state, proc)
+            found[key] = new[key] if key in new else _kept(key)
     return found
 
 
@@ -96,8 +96,13 @@ def _ask(condor: Condor, parts: Sequence[Part], names: Sequence[str]) -> dict[Jo
     return found
 
 
-def _no_ad(key: JobKey) -> NoSuchJobError:
+def _kept(key: JobKey) -> JobAd | NoSuchJobError:
+    """Return the last ad that was seen of a job."""
     state, proc = key
+    if (kept := state.ads.get(proc)) is not None:
+        if kept.until < math.inf and state.record(proc).ended:  # its log has told more
+            return JobAd({**kept.ad, "JobStatus": int(state.record(proc).status)})
+        return kept.ad
     return NoSuchJobError(
         f"job {state.cluster}.{proc} has no ad: it is neither in the queue nor in the history"
         f" ({state.record(proc).in_words()})"
