@@ -381,6 +381,19 @@ class Condor:
         found = [Match(**match) for match in answer["matches"]]
         return {job: found[index] for job, index in answer["jobs"].items()}
 
+    def fit(self, request: Mapping[str, str], *, deadline: float | None = None) -> Fit:
+        """Return how the pool's slots fit a job that is not in the queue.
+
+        Parameters
+        ----------
+        request : mapping of str to str
+            The job's attributes, as ClassAd expressions; ``Requirements`` has to be among them.
+        deadline : float, optional
+            Seconds.
+        """
+        answer = self._calls.local("fit", deadline, collector=self.address.collector, request=dict(request))
+        return Fit(**answer)
+
     def schedd_ad(self, *, deadline: float | None = None) -> dict[str, Any]:
         """Return the ad of the schedd in use, as the schedd itself gives it."""
         return dict(self._calls.ask("schedd_ad", deadline))
@@ -407,19 +420,6 @@ class Condor:
         """Return the events of a job event log after a byte offset, without waiting for any.
 
         No daemon is asked. An event that is being written is left for the next call.
-
-    def fit(self, request: Mapping[str, str], *, deadline: float | None = None) -> Fit:
-        """Return how the pool's slots fit a job that is not in the queue.
-
-        Parameters
-        ----------
-        request : mapping of str to str
-            The job's attributes, as ClassAd expressions; ``Requirements`` has to be among them.
-        deadline : float, optional
-            Seconds.
-        """
-        answer = self._calls.local("fit", deadline, collector=self.address.collector, request=dict(request))
-        return Fit(**answer)
 
         Parameters
         ----------

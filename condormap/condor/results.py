@@ -144,24 +144,6 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Who the schedd says that we are, and which schedd that is.
-
-    Parameters
-    ----------
-    user : str
-        The user as the schedd mapped us: ``"alice@lab.example"``.
-    method : str
-        The authentication method in use: ``"FS"``, ``"IDTOKENS"``...; empty where none was used.
-    schedd, address, version : str
-        The schedd's name, its address, and its ``CondorVersion``.
-    """
-
-    user: str
-    method: str
-    schedd: str
-    address: str
-@dataclass(frozen=True)
 class Fit:
     """How a pool's slots fit a request that is not in the queue.
 
@@ -185,6 +167,24 @@ class Fit:
     unfulfilled: dict[str, dict[str, list[str]]]
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Who the schedd says that we are, and which schedd that is.
+
+    Parameters
+    ----------
+    user : str
+        The user as the schedd mapped us: ``"alice@lab.example"``.
+    method : str
+        The authentication method in use: ``"FS"``, ``"IDTOKENS"``...; empty where none was used.
+    schedd, address, version : str
+        The schedd's name, its address, and its ``CondorVersion``.
+    """
+
+    user: str
+    method: str
+    schedd: str
+    address: str
     version: str
 
 
