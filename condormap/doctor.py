@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from .address import PoolAddress
 from .capacity import capacity, matching_slots
 from .condor import Condor, connect
-from .errors import CondormapError, WaitTimeoutError
+from .errors import CondormapError, DeadlineError, UnreachableError, WaitTimeoutError
 from .mapping import condormap
 from .maps import remove
 from .options import JobOptions
+from .paths import pool_folder
 from .pool.choose import choose_pool
+from .pool.folder import had_pool
+from .pool.personal import PersonalPool
 
 PROBE_TIMEOUT = 120.0  # seconds
+_PROBE = JobOptions(memory=64)  # what even the smallest personal pool has
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def examine(
     timeout : float
         Seconds for the probe job.
     """
+    address = None
     try:
         address = choose_pool(pool, schedd)
         yield Finding(True, "pool", _address_in_words(address))
@@ -61,7 +66,30 @@ def examine(
         yield _slots(condor)
         yield _probe(address, condor, timeout)
     except CondormapError as error:
-        yield Finding(False, type(error).__name__, str(error))
+        told = str(error)
+        if address is not None and isinstance(error, DeadlineError | UnreachableError):
+            # Without its own advice, which is to ask the doctor.
+            told = f"{told.partition('. What to do: ')[0]}. What to do: {_remedy(address)}"
+        yield Finding(False, type(error).__name__, told)
+
+
+def _remedy(address: PoolAddress) -> str:
+    """Return what to do about a pool that does not answer."""
+    folder = address.config_file.parent if address.config_file else None
+    if folder is None or not had_pool(folder):
+        return (
+            "see whether its daemons run (`condor_status -any`, or `condor_who` on their machine); if they do not,"
+            " or if you cannot tell, ask the pool's administrator"
+        )
+    where = "" if folder == pool_folder() else f" --dir {folder}"
+    if PersonalPool(folder).running:
+        return (
+            f"the personal pool in {folder} runs, so `condormap pool logs schedd{where}` may tell why it does not "
+            f"answer; `condormap pool stop{where}` and `start{where}` keep its queue"
+        )
+    return (
+        f"the personal pool in {folder} does not run; `condormap pool start{where}` starts it, with its queue"
+    )
 
 
 def _address_in_words(address: PoolAddress) -> str:
@@ -90,10 +118,9 @@ def _slots(condor: Condor) -> Finding:
 def _probe(address: PoolAddress, condor: Condor, timeout: float) -> Finding:
     """Run one job and report where it ran."""
     began = time.monotonic()
-    m = condormap(_look_around, [None], pool=address, progress=False)
+    m = condormap(_look_around, [None], pool=address, progress=False, memory=_PROBE.memory)
     try:
         ((python, executable),) = m.results(timeout=timeout)
-        ((job, host),) = m.jobs.host.items()
         ((job, host),) = m.jobs.host.items()
     except WaitTimeoutError:
         return Finding(
@@ -101,9 +128,7 @@ def _probe(address: PoolAddress, condor: Condor, timeout: float) -> Finding:
         )
     finally:
         remove(m.tag)
-    told = (
-        f"job {job.id} ran on {host} in {time.monotonic() - began:.1f} s: Python {python}, {executable}"
-    )
+    told = f"job {job.id} ran on {host} in {time.monotonic() - began:.1f} s: Python {python}, {executable}"
     here = platform.python_version()
     if python != here:
         return Finding(False, "probe job", f"{told}; but here it is Python {here} ({sys.executable})")
@@ -111,11 +136,11 @@ def _probe(address: PoolAddress, condor: Condor, timeout: float) -> Finding:
 
 
 def _matching(condor: Condor) -> str:
-    n = matching_slots(condor, JobOptions())
+    n = matching_slots(condor, _PROBE)
     if n is None:
         return "the collector does not tell which slots match"
     if n == 0:
-        return "no slot offers 1 cpu and 1 GB of memory; ask for less with memory="
+        return f"no slot offers 1 cpu and {_PROBE.memory} MB of memory"
     return f"{n} slots match; they are busy, or do not accept your jobs (condor_q -better-analyze tells)"
 
 

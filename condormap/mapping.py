@@ -21,6 +21,7 @@ from .options import JobOptions
 from .paths import data_home, maps_folder
 from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
+from .report.progress import check_wanted
 from .serialize import describe_function, local_modules, pickled_by_value, write_function, write_items
 from .submission import load_submission
 from .submitting import submit_or_discard, write_submission
@@ -95,6 +96,7 @@ def condormap(
     _check_call(func, iterables)
     job_options = make_options(options)
     plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
+    check_wanted(progress)
     tag = store.check_tag(maps_folder(), tag)
     address = choose_pool(pool, schedd)
     condor = connect(address)

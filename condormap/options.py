@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from .errors import InvalidInputError
 _UNITS = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
 _COMMAND = re.compile(r"(?:[+]|my\.)?[a-z_][a-z0-9_]*", re.IGNORECASE)
+_TEXT = (str, int, float, os.PathLike)  # what is written as text
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # What condormap sets itself; a job would not run, or not be found again, with another value.
@@ -111,14 +113,20 @@ class JobOptions:
                 raise InvalidInputError(
                     f"{name} must be a mapping, not a {type(getattr(self, name)).__name__}"
                 )
-        for name in self.environment:
+        for name, value in self.environment.items():
             if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
                 raise InvalidInputError(f"{name!r} is no name for an environment variable")
+            if not isinstance(value, _TEXT):
+                raise InvalidInputError(
+                    f"environment: {name} must be text, a number or a path, not {value!r}"
+                )
         for command, value in self.submit.items():
             if not isinstance(command, str) or not _COMMAND.fullmatch(command):
                 raise InvalidInputError(f"{command!r} is no submit command")
             if command.lower() in RESERVED:
                 raise InvalidInputError(f"condormap sets the submit command {command!r} itself")
+            if not isinstance(value, _TEXT):
+                raise InvalidInputError(f"submit: {command} must be text, a number or a path, not {value!r}")
             one_line(command, value)
         self.commands()  # refuses what is wrong with the rest
 

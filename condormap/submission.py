@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .options import JobOptions, escape, one_line, quote
+from .paths import current_folder
 from .payload import FILES_PER_FOLDER, SELECTION_FILE, array_from, chunk_file, read_chunks
 from .store import EVENTS_FILE, MapRecord, write_json
 
@@ -123,7 +124,7 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
         + ' $(chunk) $(ClusterId).$(ProcId)"',
         "transfer_executable": "False",
         "should_transfer_files": "NO",
-        "initialdir": escape(one_line("the path of the current folder", os.getcwd())),
+        "initialdir": escape(one_line("the path of the current folder", current_folder())),
         "environment": quote(passed_on | dict(submission.options.environment)),
         "log": escape(one_line("the path of the map", final.parent.parent / EVENTS_FILE)),
         "output": f"{stdio}/$(shard)/$(chunk).out",

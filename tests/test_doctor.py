@@ -76,6 +76,15 @@ def test_the_doctor_of_an_unreachable_pool_says_what_is_wrong_and_exits_with_1(t
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_the_doctor_of_a_stopped_pool_says_how_to_start_it(tmp_path: Path) -> None:
+    with PersonalPool(tmp_path / "pool", cpus=1, memory=64, fsync=False) as pool:
+        running = condormap("doctor", CONDOR_CONFIG=str(pool.config_file))
+    stopped = condormap("doctor", CONDOR_CONFIG=str(pool.config_file))
+    assert (running.returncode, stopped.returncode) == (0, 1)
+    assert f"does not run; `condormap pool start --dir {pool.folder}` starts it" in stopped.stdout
+    assert "condormap doctor" not in stopped.stdout
+
+
 def test_the_doctor_on_a_shared_hub_without_htcondor_names_the_command_to_run(tmp_path: Path) -> None:
     done = condormap("doctor", JUPYTERHUB_USER="ada", CONDORMAP_HOME=str(tmp_path))
     assert done.returncode == 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from condormap import PersonalPool, condormap, load
+from condormap import Job, JobCluster, PersonalPool, condormap, load
 from condormap.address import PoolAddress
 from condormap.condor import connect
 from condormap.errors import (
@@ -96,6 +96,9 @@ def test_strict_refuses_iterables_of_different_lengths(pool: PersonalPool) -> No
         ({"zzz": 1}, "condormap has no option zzz=; there are: "),
         ({"tag": "a/b"}, "'a/b' is no tag"),
         ({"cpus": 0}, "cpus must be an integer of 1 or more"),
+        ({"progress": "yes"}, "progress must be True, False, or None .*, not 'yes'"),
+        ({"environment": {"A": None}}, "environment: A must be text, a number or a path, not None"),
+        ({"submit": {"nice_user": None}}, "submit: nice_user must be text, a number or a path, not None"),
         ({"environment": {"A": "b\nc"}}, "cannot be passed to a job: it contains a line break"),
         ({"submit": {"executable": "/bin/sh"}}, "condormap sets the submit command 'executable' itself"),
     ],
@@ -327,6 +330,25 @@ def test_a_folder_of_somebody_else_s_is_an_error(
     out, _ = process.communicate(timeout=60)
     assert "Permission denied" in out or process.returncode, out
     assert maps(home) == set()
+
+
+@pytest.mark.usefixtures("refused")
+@pytest.mark.parametrize("what", ["map", "job", "cluster"])
+def test_a_current_folder_that_is_gone_is_said_to_be(
+    pool: PersonalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    job = {"executable": "/bin/true"}
+    calls: dict[str, Callable[[], object]] = {
+        "map": lambda: condormap(abs, [1], pool=pool),
+        "job": Job(job, pool=pool).submit,
+        "cluster": JobCluster(job, 2, pool=pool).submit,
+    }
+    with pytest.raises(StorageError, match="the current folder of this process is gone") as caught:
+        calls[what]()
+    assert "CONDORMAP_HOME" not in str(caught.value)
 
 
 # -- text that HTCondor would take for its own -----------------------------------------------------------------

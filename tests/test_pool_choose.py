@@ -62,6 +62,12 @@ def test_a_configuration_that_is_not_there_is_an_error(bare: Path, monkeypatch: 
         choose_pool()
 
 
+def test_a_configuration_that_is_a_folder_is_an_error(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONDOR_CONFIG", str(bare))
+    with pytest.raises(NoPoolError, match=f"CONDOR_CONFIG is {bare}, and that is a folder"):
+        choose_pool()
+
+
 def test_a_pool_that_does_not_run_is_an_error(bare: Path) -> None:
     with pytest.raises(NoPoolError, match="does not run"):
         choose_pool(PersonalPool(bare / "pool"))

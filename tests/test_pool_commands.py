@@ -51,6 +51,14 @@ def test_without_a_pool_each_says_so(tmp_path: Path) -> None:
 
 
 def test_figures_that_make_no_sense_are_one_message(tmp_path: Path) -> None:
-    refused = run("start", "--dir", tmp_path / "pool", "--cpus", "0")
-    assert refused.exit_code == 1
-    assert "at least 1 cpu" in refused.output
+    for figures, told in (
+        (("--cpus", "0"), "of 1 or more, not 0"),
+        (("--memory", "1KB"), "64 MB for a pool, not '1KB'"),
+    ):
+        refused = run("start", "--dir", tmp_path / "pool", *figures)
+        assert refused.exit_code == 1
+        assert told in refused.output
+
+
+def test_the_help_names_the_default_folder_by_the_variable_that_decides() -> None:
+    assert "$CONDORMAP_HOME/pool" in run("status", "--help").output

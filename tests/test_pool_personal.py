@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from condormap.errors import InvalidInputError, NoPoolError, PoolRunningError, PoolStartError
-from condormap.pool import leftovers
+from condormap.errors import InvalidInputError, NoPoolError, PoolRunningError, PoolStartError, StorageError
+from condormap.pool import guard, leftovers
 from condormap.pool.personal import PersonalPool
 
 SMALL = {"cpus": 1, "memory": 512, "fsync": False}
@@ -101,11 +101,21 @@ def detached(tmp_path: Path) -> Iterator[PersonalPool]:
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"cpus": 0}, "at least 1 cpu"),
-        ({"memory": "lots"}, "no amount of memory"),
-        ({"memory": 1}, "at least 64 MB"),
-        ({"idle_timeout": 0}, "more than 0 seconds"),
+        ({"folder": 3}, "folder must be a path, or None, not 3"),
+        ({"cpus": 0}, "cpus must be an integer of 1 or more, not 0"),
+        ({"cpus": "x"}, "cpus must be an integer of 1 or more, not 'x'"),
+        ({"memory": "lots"}, "memory must be a number of MB or a size .*, not 'lots'"),
+        ({"memory": []}, r"memory must be a number of MB or a size .*, not \[\]"),
+        ({"memory": 1}, "memory must be at least 64 MB for a pool, not 1"),
+        ({"memory": "1KB"}, "memory must be at least 64 MB for a pool, not '1KB'"),
+        ({"idle_timeout": 0}, "idle_timeout must be a number of seconds, more than 0, not 0"),
+        ({"idle_timeout": "x"}, "idle_timeout must be a number of seconds, more than 0, not 'x'"),
+        ({"daemons": 3}, "daemons must be the path of an HTCondor, or None, not 3"),
+        ({"settings": [1]}, r"settings must be a mapping .*, not \[1\]"),
+        ({"settings": {"A B": "1"}}, "'A B' is no name of HTCondor's configuration"),
+        ({"settings": {"A": "1\nB = 2"}}, "settings: A must be one line"),
     ],
+    ids=str,
 )
 def test_figures_that_make_no_sense_are_refused(given: dict[str, object], why: str) -> None:
     with pytest.raises(InvalidInputError, match=why):
@@ -162,8 +172,25 @@ def test_it_publishes_what_it_really_has(pool: PersonalPool) -> None:
 
 def test_the_log_of_a_daemon_can_be_read(pool: PersonalPool) -> None:
     assert any("STARTING UP" in line for line in pool.logs("schedd", 10_000))
-    with pytest.raises(InvalidInputError, match="SchedLog"):
+    with pytest.raises(
+        InvalidInputError, match=r"its logs: CollectorLog, .*SchedLog"
+    ):  # and no address files
         pool.logs("nonsense")
+
+
+def test_its_settings_are_in_nobody_s_list_of_processes(pool: PersonalPool) -> None:
+    assert psutil.Process(pool.pid).cmdline()[1:] == ["-I", "-S", guard.__file__]
+
+
+def test_where_the_current_folder_is_gone_only_what_depends_on_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert PersonalPool(tmp_path / "pool").folder == tmp_path / "pool"
+    with pytest.raises(StorageError, match="the current folder of this process is gone"):
+        PersonalPool("pool")
 
 
 def test_a_job_has_10_seconds_to_end_when_it_is_told_to(pool: PersonalPool) -> None:

@@ -11,6 +11,7 @@ from condormap import errors
 from condormap.condor import check
 from condormap.condor.calls import DEADLINES, Calls, UncertainError
 from condormap.condor.results import Submitted
+from condormap.paths import current_folder
 
 _PER_JOB = 0.01  # seconds more for each job; 10,000 plain jobs take 2.3 s where nothing else is going on
 _LOOK_UP = 20.0  # seconds to find out how a submit ended that gave no answer
@@ -35,7 +36,7 @@ def submit(
         submission_id,
         deadline,
         lock,
-        folder=_current_folder(),
+        folder=str(current_folder()),
         description=_marked(description, submission_id),
         rows=[dict(row) for row in rows],
         count=count,
@@ -121,13 +122,3 @@ def find(calls: Calls, submission_id: str, *, since: float | None, deadline: flo
         since="" if since is None else f"EnteredCurrentStatus < {int(since)}",
     )
     return int(ads[0]["ClusterId"]) if ads else None
-
-
-def _current_folder() -> str:
-    try:
-        return os.getcwd()
-    except OSError as error:
-        raise errors.StorageError(
-            f"submit: the current folder is gone ({error.strerror}), and a job's paths would be relative to it."
-            " Nothing was submitted. What to do: os.chdir() to another"
-        ) from error

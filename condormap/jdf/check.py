@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..condor import Condor, Expansion
 from ..errors import CondorError, CondormapError, DeadlineError, InvalidInputError, SubmitRefusedError
+from ..paths import absolute
 from . import macros, mistakes
 from .files import WANTED, check_files
 from .split import Block
@@ -57,7 +58,7 @@ def check(
         failed.
     """
     given = list(blocks)
-    run_folder = Path(folder or os.curdir).absolute()
+    run_folder = absolute(folder or os.curdir)
     checked = []
     told: set[str] = set()
     for block in given:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self, overload
 
 from ..condor import connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
 from ..jdf.split import Block
 from ..jdf.write import jdf_of_ads
+from ..paths import current_folder
 from ..pool.choose import choose_pool
 from .described import Described
 from .job import Job, parse_id
@@ -109,7 +109,7 @@ class JobCluster(Several[int], Described):
             )
         address = choose_pool(self._pool, self._schedd)
         (state,) = submit_blocks(
-            connect(address), self._blocks, Path.cwd(), local=is_local(address), only_one=True
+            connect(address), self._blocks, current_folder(), local=is_local(address), only_one=True
         )
         self._part = Part(state)
         return state.cluster

@@ -9,6 +9,7 @@ from typing import Any, Self, overload
 from ..condor import Condor, connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
 from ..jdf.split import Block, parse_jdf
+from ..paths import current_folder
 from ..pool.choose import choose_pool
 from .cluster import JobCluster
 from .described import Described
@@ -115,7 +116,7 @@ class JobGroup(Several[Job], Described):
             raise InvalidInputError("the group is submitted already; for another, make another JobGroup")
         if self._blocks:
             address = choose_pool(self._pool, self._schedd)
-            states = submit_blocks(connect(address), self._blocks, Path.cwd(), local=is_local(address))
+            states = submit_blocks(connect(address), self._blocks, current_folder(), local=is_local(address))
             self._found = tuple(Part(state) for state in states)
         self._blocks = None
         return [part.state.cluster for part in self._found]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from ..condor import connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
 from ..jdf.write import jdf_of_ads
+from ..paths import current_folder
 from ..pool.choose import choose_pool
 from ..status import JobStatus
 from ..times import deadline
@@ -156,7 +156,9 @@ class Job(Steered):
         if self._state is not None:
             raise InvalidInputError(f"job {self.id} is submitted already; for another, make another Job")
         address = choose_pool(self._pool, self._schedd)
-        (self._state,) = submit_blocks(connect(address), [self._block], Path.cwd(), local=is_local(address))
+        (self._state,) = submit_blocks(
+            connect(address), [self._block], current_folder(), local=is_local(address)
+        )
         return self._state.cluster
 
     # -- what it is ------------------------------------------------------------------------------------------

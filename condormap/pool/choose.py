@@ -84,10 +84,13 @@ def configured() -> tuple[Path | None, str] | None:
     if named:
         if named == "ONLY_ENV":
             return None, "CONDOR_CONFIG is ONLY_ENV"
-        if not named.rstrip().endswith("|") and not os.access(named, os.R_OK):
+        if not named.rstrip().endswith("|") and (os.path.isdir(named) or not os.access(named, os.R_OK)):
+            wrong = (
+                "that is a folder" if os.path.isdir(named) else "there is no such file, or it cannot be read"
+            )
             raise NoPoolError(
-                f"CONDOR_CONFIG is {named}, and there is no such file, or it cannot be read.\n"
-                "Mend the variable, or unset it to let condormap find a pool."
+                f"CONDOR_CONFIG is {named}, and {wrong}.\n"
+                "Name HTCondor's configuration file in it, or unset it to let condormap find a pool."
             )
         return Path(named), f"CONDOR_CONFIG is {named}"
     candidates = [Path("/etc/condor/condor_config"), Path("/usr/local/etc/condor_config")]

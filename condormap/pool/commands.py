@@ -17,7 +17,7 @@ _in_folder = click.option(
     "folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The pool's folder; ~/.condormap/pool if left out.",
+    help="The pool's folder; if left out, $CONDORMAP_HOME/pool, where CONDORMAP_HOME is ~/.condormap if not set.",
 )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from condormap.errors import DaemonsNotFoundError
-from condormap.paths import daemons_folder
+from condormap.paths import absolute, daemons_folder
 
 __all__ = ["OLDEST_VERSION", "Daemons", "find_daemons", "version_key"]
 
@@ -93,7 +93,7 @@ def find_daemons(path: str | os.PathLike[str] | None = None) -> Daemons:
         which command installs them.
     """
     if path is not None:
-        return _given(Path(path).expanduser().absolute())
+        return _given(absolute(path))
     refused: list[str] = []
     for find in (_system, _user):
         found = find(refused)

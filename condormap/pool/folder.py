@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from condormap.errors import PoolStartError
+
+#: The pool's HTCondor configuration; what the running pool was given; whether it takes jobs.
+CONFIG_FILE, STATE_FILE, READY_FILE = "condor_config", "pool.json", "ready"
+
+_LOCK_FILE = "pool.lock"
 
 #: The daemons add up to 50 bytes to the folder's path, and the kernel takes paths of 4095.
 LONGEST_PATH = 1024
@@ -17,7 +24,7 @@ class FolderLock:
     """A lock on a pool's folder. A child that inherits `fd` holds it too; the kernel releases it with the last."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "pool.lock"
+        self._file = folder / _LOCK_FILE
         self.fd = -1
 
     def take(self, *, patience: float = 0.0) -> bool:
@@ -57,6 +64,22 @@ class FolderLock:
         finally:
             os.close(fd)
         return False
+
+
+def had_pool(folder: Path) -> bool:
+    """Tell whether a personal pool runs in the folder, or once did."""
+    return (folder / _LOCK_FILE).exists()
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """Return what the pool that runs in the folder was given, and its process ("pid"); None where none runs."""
+    if not FolderLock(folder).held():
+        return None
+    try:
+        state: dict[str, Any] = json.loads((folder / STATE_FILE).read_text())
+    except (OSError, ValueError):  # it is being started
+        return None
+    return state
 
 
 def prepare(folder: Path) -> None:

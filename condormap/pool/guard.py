@@ -40,8 +40,8 @@ _CLONE_NEWUSER = 0x10000000
 
 
 def main() -> int:
-    """Start condor_master, stay until the pool has to end, end it. The argument is one JSON object."""
-    plan = json.loads(sys.argv[1])
+    """Start condor_master, stay until the pool has to end, end it. Standard input has one JSON object."""
+    plan = json.load(sys.stdin)
     libc = ctypes.CDLL(None, use_errno=True)
     if plan["namespace"]:
         try:

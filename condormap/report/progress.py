@@ -6,12 +6,23 @@ import importlib
 import sys
 from typing import Any
 
+from ..errors import InvalidInputError
+
 
 def in_notebook() -> bool:
     """Tell whether this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and shell.__class__.__name__ == "ZMQInteractiveShell"
+
+
+def check_wanted(progress: bool | None) -> bool | None:
+    """Return what a user gave as ``progress=``, or raise `InvalidInputError`."""
+    if progress is None or isinstance(progress, bool):
+        return progress
+    raise InvalidInputError(
+        f"progress must be True, False, or None for a bar on a terminal and in a notebook, not {progress!r}"
+    )
 
 
 class Progress:
@@ -28,6 +39,7 @@ class Progress:
     """
 
     def __init__(self, total: int, description: str, wanted: bool | None) -> None:
+        wanted = check_wanted(wanted)
         self.shown = (sys.stderr.isatty() or in_notebook()) if wanted is None else wanted
         self._total = total
         self._description = description
