@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .errors import JobDiedError, JobHeldError, JobLostError, JobRemovedError
-from .status import hold_advice, hold_in_words
+from .errors import JobDiedError, JobError, JobHeldError, JobLostError, JobRemovedError
+from .holds import advice, as_items, asked_for, in_words
+from .status import ItemState, hold_in_words
 from .submission import Submission
 from .tracking import TrackedJob
 
 _STDERR_TAIL = 2000  # bytes of standard error in a message
-
-Items = range | tuple[int, ...]
 
 
 def lost(job: TrackedJob) -> JobLostError:
@@ -25,7 +24,8 @@ def held(job: TrackedJob) -> JobHeldError:
     """Return the error of a job that is on hold."""
     text = f"{_what(job)} is on hold: {hold_in_words(job.code, job.subcode)}"
     text += f" ({job.reason.rstrip('.')})" if job.reason else ""
-    text += f"; {hold_advice(job.code, job.subcode)}"
+    asked = asked_for(job.submission.options, job.code, job.subcode)
+    text += f"; {advice(job.code, job.subcode, asked)}"
     return JobHeldError(text, job=job.id, items=as_items(job.items), code=job.code, subcode=job.subcode)
 
 
@@ -43,34 +43,32 @@ def died(job: TrackedJob) -> JobDiedError:
     return JobDiedError(text, job=job.id, items=as_items(job.items))
 
 
-def never_made(submission: Submission, chunk: int) -> JobRemovedError:
-    """Return the error of a chunk whose cluster was removed before it made a job for it."""
+#: By the state of the job's items.
+MAKERS: Mapping[ItemState, Callable[[TrackedJob], JobError]] = {
+    ItemState.LOST: lost,
+    ItemState.HELD: held,
+    ItemState.REMOVED: removed,
+    ItemState.ERROR: died,
+}
+
+
+def without_job(submission: Submission, chunk: int, paused: str | None) -> JobError:
+    """Return the error of a chunk for which its cluster makes no job.
+
+    Parameters
+    ----------
+    submission, chunk
+        Which one.
+    paused : str or None
+        Why the cluster makes no jobs for now; None if it was removed.
+    """
     items = as_items(submission.items(chunk))
-    text = f"cluster {submission.cluster} ({in_words(items)}) was removed from the queue before it made a job for"
-    return JobRemovedError(f"{text} these items", job=str(submission.cluster), items=items)
-
-
-def paused(submission: Submission, chunk: int, reason: str) -> JobHeldError:
-    """Return the error of a chunk whose cluster makes no jobs for now."""
-    items = as_items(submission.items(chunk))
-    text = (
-        f"cluster {submission.cluster} ({in_words(items)}) is on hold: {reason}; release() it, or remove() it"
-    )
-    return JobHeldError(text, job=str(submission.cluster), items=items, code=1)
-
-
-def as_items(items: Sequence[int]) -> Items:
-    """Return items such that they can be compared."""
-    return items if isinstance(items, range) else tuple(items)
-
-
-def in_words(items: Sequence[int]) -> str:
-    """Return which items they are, in a few words."""
-    if len(items) == 1:
-        return f"item {items[0]}"
-    if isinstance(items, range):
-        return f"items {items[0]} to {items[-1]}"
-    return f"{len(items)} items, the first of them {items[0]}"
+    cluster, what = str(submission.cluster), f"cluster {submission.cluster} ({in_words(items)})"
+    if paused is None:
+        text = f"{what} was removed from the queue before it made a job for these items"
+        return JobRemovedError(text, job=cluster, items=items)
+    text = f"{what} is on hold: {paused}; m.release() it, or m.remove() it"
+    return JobHeldError(text, job=cluster, items=items, code=1)
 
 
 def _what(job: TrackedJob) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from .condor import Action, ActResult, connect
-from .errors import CondormapError, InvalidInputError, JobHeldError
-from .options import JobOptions
+from .errors import CondormapError, InvalidInputError
+from .holds import Hold
 from .report.progress import Progress
 from .results import Errors, InOrder, Item, Results
 from .state import MapState
 from .status import ItemState
+from .steering import Steering
 from .store import EVENTS_FILE, read_record
 from .submitting import complete
 from .times import deadline
@@ -47,9 +48,9 @@ class CondorMap:
         self.progress = progress
         self._record = record
         self._condor = connect(record.address)
-        self._submissions = complete(self._condor, path)
-        self._state = MapState(path, record.n_items, self._submissions, self._condor)
+        self._state = MapState(path, record.n_items, complete(self._condor, path), self._condor)
         self._jobs: JobGroup | None = None
+        self._steering = Steering(path, record, self._condor, self._state, self._waiter)
         self._results = Results(path, self._state, self._waiter, with_input=with_input)
 
     def __repr__(self) -> str:
@@ -142,7 +143,7 @@ class CondorMap:
         with self._waiter() as waiter:
             if not waiter.until(self._state.all_settled, until):
                 return False
-        held = [failure for failure in self._state.failures() if isinstance(failure, JobHeldError)]
+        held = list(self._state.held())
         if held and not holds_ok:
             error = held[0]
             if len(held) > 1:
@@ -151,9 +152,8 @@ class CondorMap:
         return True
 
     def _waiter(self) -> Waiter:
-        options = self._submissions[-1].options if self._submissions else JobOptions()
         progress = Progress(len(self), self.tag, self.progress)
-        return Waiter(self._state, self._condor, options, progress)
+        return Waiter(self._state, self._condor, self._steering.options, progress)
 
     # -- state and steering ----------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ class CondorMap:
         """
         from .jobs.group import group_of  # here, for a map does without those rooms
 
-        clusters = {s.cluster: len(s.chunks) for s in self._submissions if s.cluster is not None}
+        clusters = {s.cluster: len(s.chunks) for s in self._state.submissions if s.cluster is not None}
         if self._jobs is None or len(self._jobs.clusters) != len(clusters):
             log, released = self.path / EVENTS_FILE, self._state.note_end_of_holds
             self._jobs = group_of(self._condor, clusters, log, released)
@@ -180,36 +180,79 @@ class CondorMap:
 
     def to_jdf(self) -> str:
         """Return the map's newest submission as a job description file for condor_submit."""
-        if not self._submissions:
+        submissions = self._state.submissions
+        if not submissions:
             raise InvalidInputError("an empty map has no jobs")
-        return (self._submissions[-1].folder / "submit.sub").read_text()
+        return (submissions[-1].folder / "submit.sub").read_text()
 
     def hold(self, reason: str = "") -> ActResult:
         """Put the map's jobs on hold; return HTCondor's totals. A map whose items all have an outcome has none."""
-        self._state.poll()
-        if self._state.ledger.n_finished == len(self):
-            return ActResult(
-                {"TotalSuccess": 0}
-            )  # its factory would be held while it leaves the queue, for good
-        return self._act(Action.HOLD, reason)
+        return self._steering.act(Action.HOLD, reason)
 
     def release(self, reason: str = "") -> ActResult:
         """Release the map's jobs from hold; return HTCondor's totals."""
-        return self._act(Action.RELEASE, reason)
+        return self._steering.act(Action.RELEASE, reason)
 
     def remove(self, reason: str = "") -> ActResult:
         """Remove the map's jobs from the queue; results that are there stay. Return HTCondor's totals."""
-        return self._act(Action.REMOVE, reason)
+        return self._steering.act(Action.REMOVE, reason)
 
     def vacate(self, reason: str = "") -> ActResult:
         """Take the map's running jobs off their machines; they go on elsewhere. Return HTCondor's totals."""
-        return self._act(Action.VACATE, reason)
+        return self._steering.act(Action.VACATE, reason)
 
-    def _act(self, action: Action, reason: str) -> ActResult:
-        clusters = [str(submission.cluster) for submission in self._submissions]
-        if not clusters:
-            return ActResult({"TotalSuccess": 0})
-        result = self._condor.act(action, jobs=clusters, reason=reason)
-        if action in (Action.RELEASE, Action.REMOVE):
-            self._state.note_end_of_holds()
-        return result
+    def edit(self, **options: Any) -> ActResult:
+        """Change what the map's jobs in the queue ask for, those that its factory has not made yet too.
+
+        A running job has what it started with until it runs again; one on hold runs on after `release`.
+
+        Parameters
+        ----------
+        **options
+            ``cpus``, ``memory``, ``disk`` or ``priority``, as for `condormap`.
+
+        Raises
+        ------
+        InvalidInputError
+            Another option, or a wrong value, or no job is in the queue: `retry` takes other options.
+        """
+        return self._steering.edit(options)
+
+    def failed(self) -> list[int]:
+        """Return the items that ended without a result so far: an error, or a job that died, was removed or lost.
+
+        Items that are on hold have not ended; `holds` lists them.
+        """
+        return self._steering.failed()
+
+    def holds(self) -> list[Hold]:
+        """Return the map's jobs that are on hold: why in words, and what to type."""
+        return self._steering.holds()
+
+    def retry(
+        self, items: Iterable[int] | None = None, *, chunksize: int | str = "auto", **options: Any
+    ) -> CondorMap:
+        """Run items again, in new jobs of this map; return the map.
+
+        Their errors are forgotten: until the new jobs settle them, they are idle or running. A late result of
+        an older job still counts.
+
+        Parameters
+        ----------
+        items : iterable of int or None
+            Which; None for all that `failed`, and, where options are changed, those on hold too. An item on
+            hold takes its job's other unfinished items along: that job is removed first, so no item has two.
+        chunksize : int or "auto"
+            How many items a job computes at most.
+        **options
+            What the new jobs ask for; the others are as they were.
+
+        Raises
+        ------
+        InvalidInputError
+            An item that has a result, or may still get one; an unknown option. Nothing was submitted.
+        CondorError
+            The pool could not be reached, or refused the jobs.
+        """
+        self._steering.retry(items, chunksize, options)
+        return self

@@ -11,6 +11,7 @@ Which outcome counts where an item has several:
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 
@@ -22,6 +23,7 @@ from .payload import RESULT
 _FIRST_LETTER, _BEHIND_LETTERS = 64, 128
 MAX_RETRIES = _FIRST_LETTER + 256 - _BEHIND_LETTERS - 1
 _RESULT = ord(RESULT)
+_FAILED = re.compile(rb"(?!%b)[\x40-\x7f]" % RESULT.encode())
 
 
 class Ledger:
@@ -76,6 +78,10 @@ class Ledger:
     def n_results(self) -> int:
         """How many items have a result."""
         return self.states.count(_RESULT)
+
+    def failed_items(self) -> list[int]:
+        """Return the items whose outcome is no result."""
+        return [match.start() for match in _FAILED.finditer(self.states)]
 
     def open_items(self, items: Sequence[int], code: int = 0) -> Sequence[int]:
         """Return which of `items` wait for the submission with this code."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from .condor import Condor, connect
 from .errors import InvalidInputError
 from .handle import CondorMap
 from .locks import locked
-from .options import JobOptions
+from .options import make_options
 from .paths import data_home, maps_folder
 from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
@@ -25,8 +23,6 @@ from .report.progress import check_wanted
 from .serialize import describe_function, local_modules, pickled_by_value, write_function, write_items
 from .submission import load_submission
 from .submitting import submit_or_discard, write_submission
-
-_OPTIONS = {field.name for field in dataclasses.fields(JobOptions)}
 
 
 def condormap(
@@ -126,15 +122,6 @@ def condormap(
 def map(func: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) -> list[Any]:
     """Return ``list(map(func, *iterables))``, computed on the pool; takes the options of `condormap`."""
     return condormap(func, *iterables, **options).results()
-
-
-def make_options(options: Mapping[str, Any]) -> JobOptions:
-    """Return the job options, or say which one is unknown."""
-    for name in options.keys() - _OPTIONS:
-        close = difflib.get_close_matches(name, _OPTIONS)
-        hint = f"did you mean {close[0]}=?" if close else f"there are: {', '.join(sorted(_OPTIONS))}"
-        raise InvalidInputError(f"condormap has no option {name}=; {hint}")
-    return JobOptions(**options)
 
 
 def _check_call(func: Callable[..., Any], iterables: tuple[Iterable[Any], ...]) -> None:

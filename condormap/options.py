@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from .errors import InvalidInputError
@@ -135,6 +136,11 @@ class JobOptions:
         """The memory in MB."""
         return megabytes(self.memory, "memory")
 
+    @property
+    def disk_mb(self) -> int:
+        """The disk in MB; 0 where that is left to HTCondor."""
+        return 0 if self.disk is None else megabytes(self.disk, "disk")
+
     def as_record(self) -> dict[str, Any]:
         """Return the options as JSON values."""
         record = dict(vars(self))
@@ -148,7 +154,7 @@ class JobOptions:
         """Return the submit commands: name -> value."""
         commands = {"request_cpus": str(self.cpus), "request_memory": str(self.memory_mb)}
         if self.disk is not None:
-            commands["request_disk"] = str(megabytes(self.disk, "disk") * 1024)  # in KB
+            commands["request_disk"] = str(self.disk_mb * 1024)  # in KB
         if self.gpus:
             commands["request_gpus"] = str(self.gpus)
         if self.priority:
@@ -159,6 +165,26 @@ class JobOptions:
                 commands[name] = one_line(name, value)
         commands.update({name: str(value) for name, value in self.submit.items()})
         return commands
+
+
+_NAMES = {field.name for field in fields(JobOptions)}
+
+
+def make_options(values: Mapping[str, Any], base: JobOptions | None = None) -> JobOptions:
+    """Return job options, or say which one is unknown.
+
+    Parameters
+    ----------
+    values : mapping
+        Name -> value.
+    base : JobOptions, optional
+        The values of the others; HTCondor's and ours by default.
+    """
+    for name in values.keys() - _NAMES:
+        close = difflib.get_close_matches(name, _NAMES)
+        hint = f"did you mean {close[0]}=?" if close else f"there are: {', '.join(sorted(_NAMES))}"
+        raise InvalidInputError(f"condormap has no option {name}=; {hint}")
+    return replace(base, **values) if base else JobOptions(**values)
 
 
 def one_line(name: str, value: Any) -> str:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from . import failures
 from .condor import Condor
-from .errors import JobError, JobHeldError, JobLostError, JobRemovedError
+from .errors import JobError
+from .holds import HoldInfo
 from .outcomes import ChunkReader, Outcomes
 from .payload import RESULT
 from .status import ItemState, JobStatus
@@ -77,6 +78,15 @@ class MapState:
             self._first_open = (0, 0)
             self.submissions.append(submission)
             self.changed = time.monotonic()
+
+    def replace(self, submission: Submission) -> None:
+        """Take note that the jobs of a submission ask for something else now."""
+        with self._lock:
+            place = next(n for n, each in enumerate(self.submissions) if each.id == submission.id)
+            self.submissions[place] = self._by_id[submission.id] = submission
+            for (id, _), job in self.jobs.by_chunk.items():
+                if id == submission.id:
+                    job.submission = submission
 
     def note_new_submissions(self) -> None:
         """Take note of the submissions that another process added."""
@@ -180,6 +190,10 @@ class MapState:
         """Return which items of a chunk have no outcome and wait for this submission."""
         return self.ledger.open_items(submission.items(chunk), self._codes[submission.id])
 
+    def has_open_items(self, submission: Submission) -> bool:
+        """Tell whether items without an outcome wait for a submission."""
+        return any(self._n_open(submission, chunk) for chunk in range(len(submission.chunks)))
+
     def _n_open(self, submission: Submission, chunk: int) -> int:
         return self.ledger.n_open(submission.items(chunk), self._codes[submission.id])
 
@@ -201,22 +215,16 @@ class MapState:
 
     def _unfinished_state(self, submission: Submission, chunk: int) -> ItemState:
         """Return the state of the items of a chunk that have no outcome."""
-        failure = self.failure(submission, chunk)
-        if isinstance(failure, JobHeldError):
-            return ItemState.HELD
-        if isinstance(failure, JobRemovedError):
-            return ItemState.REMOVED
-        if isinstance(failure, JobLostError):
-            return ItemState.LOST
-        if failure is not None:
-            return ItemState.ERROR
+        fate = self.fate(submission, chunk)
+        if fate is not None:
+            return fate
         job = self.jobs.by_chunk.get((submission.id, chunk))
         waits = job is None or job.status in (JobStatus.IDLE, JobStatus.HELD)
         return ItemState.IDLE if waits else ItemState.RUNNING
 
     def is_settled(self, item: int) -> bool:
         """Tell whether an item has an outcome, or a reason why it has none."""
-        return not self.ledger.is_open(item) or self.failure(*self.chunk_of(item)) is not None
+        return not self.ledger.is_open(item) or self.fate(*self.chunk_of(item)) is not None
 
     def all_settled(self) -> bool:
         """Tell whether every item has an outcome, or a reason why it has none."""
@@ -232,43 +240,50 @@ class MapState:
         for number in range(first, len(self.submissions)):
             submission = self.submissions[number]
             for here in range(chunk if number == first else 0, len(submission.chunks)):
-                if self._n_open(submission, here) and self.failure(submission, here) is None:
+                if self._n_open(submission, here) and self.fate(submission, here) is None:
                     self._first_open = (number, here)
                     yield submission, here
 
     # -- failures --------------------------------------------------------------------------------------------
 
-    def failures(self) -> Iterator[JobError]:
-        """Yield why chunks that have items without an outcome will not give one."""
+    def held(self) -> Iterator[JobError]:
+        """Yield the errors of the chunks that are on hold and have items without an outcome."""
         for submission, chunk in self.chunks():
-            if self._n_open(submission, chunk):
-                failure = self.failure(submission, chunk)
-                if failure is not None:
-                    yield failure
+            waits = self._n_open(submission, chunk) and self.fate(submission, chunk) == ItemState.HELD
+            if waits and (failure := self.failure(submission, chunk)):
+                yield failure
 
     def failure(self, submission: Submission, chunk: int) -> JobError | None:
         """Return why the items of a chunk that have no outcome have none; None while one may still come."""
+        fate = self.fate(submission, chunk)
+        if fate is None:
+            return None
         job = self.jobs.by_chunk.get((submission.id, chunk))
         if job is None:
-            return self._failure_of_cluster(submission, chunk)
+            return failures.without_job(submission, chunk, self.jobs.paused.get(submission.cluster or 0))
+        return failures.MAKERS[fate](job)
+
+    def fate(self, submission: Submission, chunk: int) -> ItemState | None:
+        """Return the state of a chunk's items without an outcome, if it is one in which none comes; else None."""
+        job, cluster = self.jobs.by_chunk.get((submission.id, chunk)), submission.cluster
+        if job is None:
+            if cluster in self.jobs.gone and time.monotonic() > self.jobs.gone[cluster] + _GRACE:
+                return ItemState.REMOVED
+            return ItemState.HELD if cluster in self.jobs.paused and self._holds_count() else None
         if job.lost:
-            return failures.lost(job)
+            return ItemState.LOST
         if job.status == JobStatus.HELD and self._holds_count():
-            return failures.held(job)
+            return ItemState.HELD
         if not job.ended or (submission.id, chunk) in self._readers:
             return None
-        return failures.removed(job) if job.status == JobStatus.REMOVED else failures.died(job)
+        return ItemState.REMOVED if job.status == JobStatus.REMOVED else ItemState.ERROR
 
-    def _failure_of_cluster(self, submission: Submission, chunk: int) -> JobError | None:
-        """Return why a chunk whose job was never made will not be computed; None while it may be."""
-        cluster = submission.cluster
-        if cluster is None:
-            return None
-        if cluster in self.jobs.gone and time.monotonic() > self.jobs.gone[cluster] + _GRACE:
-            return failures.never_made(submission, chunk)
-        if cluster in self.jobs.paused and self._holds_count():
-            return failures.paused(submission, chunk, self.jobs.paused[cluster])
-        return None
+    def hold_of(self, submission: Submission, chunk: int) -> HoldInfo:
+        """Return what the log says of the hold of a chunk whose fate it is."""
+        job = self.jobs.by_chunk.get((submission.id, chunk))
+        if job is not None:
+            return HoldInfo(job.id, job.code, job.subcode, job.reason)
+        return HoldInfo(str(submission.cluster), 1, 0, self.jobs.paused.get(submission.cluster or 0, ""))
 
     def _holds_count(self) -> bool:
         return time.monotonic() > self._holds_ended + _GRACE

@@ -11,7 +11,9 @@ that is found under the lock is in the queue, the history or the log by its id, 
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
+import json
 import os
 import shutil
 import time
@@ -242,3 +244,11 @@ def _submit(condor: Condor, submission: Submission, lock: int) -> Submission:
         lock=lock,
     )
     return note_cluster(submission, submitted.cluster)
+
+
+def note_options(submission: Submission, options: JobOptions) -> Submission:
+    """Note in the submission's folder that its jobs ask for something else now."""
+    file = submission.folder / "submission.json"
+    with storage_errors(file):
+        write_json(file, json.loads(file.read_bytes()) | {"options": options.as_record()})
+    return dataclasses.replace(submission, options=options)

@@ -157,6 +157,18 @@ def test_edit_changes_this_users_jobs_and_counts_them(condor, submit):
     assert condor.edit({"Note": "1"}, jobs=["999999"]) == 0
 
 
+def test_edit_of_cluster_ads_changes_what_a_factory_makes_later_too(condor, submit):
+    submitted = submit(NEVER + "max_materialize = 1", count=3)
+    which = {"jobs": [str(submitted.cluster)], "cluster_ads": True}
+    assert condor.edit({"RequestMemory": "7"}, **which) == 1  # the jobs that it has made are counted
+    condor.act("remove", jobs=[f"{submitted.cluster}.0"])
+    until = time.monotonic() + 20
+    while [job["ProcId"] for job in jobs(condor, submitted)] != [1]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert jobs(condor, submitted, "RequestMemory")[0]["RequestMemory"] == 7
+
+
 def test_an_attribute_that_may_not_be_changed_is_refused_by_name(condor, submit):
     with pytest.raises(errors.RefusedError, match="immutable attribute ClusterId"):
         condor.edit({"ClusterId": "7"}, jobs=[str(submit().cluster)])

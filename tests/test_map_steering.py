@@ -46,7 +46,9 @@ def m(pool: PersonalPool, gate: Gate) -> CondorMap:
 
 def test_a_held_map_says_so_and_completes_after_release(m: CondorMap, gate: Gate) -> None:
     assert m.hold(reason="coffee")["TotalSuccess"] >= 1
-    with pytest.raises(JobHeldError, match=r"items 0 to 3\) is on hold: .*coffee.*release\(\) it") as caught:
+    with pytest.raises(
+        JobHeldError, match=r"items 0 to 3\) is on hold: .*coffee.*; m\.release\(\)"
+    ) as caught:
         m.wait(timeout=20)
     assert caught.value.code == 1
     with pytest.raises(JobHeldError):

@@ -28,6 +28,10 @@ T = TypeVar("T")
 
 _NO_CONNECTION = "Failed to connect to schedd"  # before a submit: not connected, or not authenticated
 
+# SetAttribute_PostSubmitClusterChange of condor_qmgr.h, as `condor_qedit CLUSTER` sets it; the bindings
+# have no name for it.
+_CLUSTER_ADS_TOO = htcondor2.TransactionFlag(1 << 7)
+
 _ACTIONS = {
     "hold": htcondor2.JobAction.Hold,
     "release": htcondor2.JobAction.Release,
@@ -186,7 +190,9 @@ class Bindings:
             raise HTCondorException("the schedd gave no totals")
         return dict(totals.items())
 
-    def _edit(self, at: Mapping[str, Any], attributes: dict[str, str], constraint: str) -> int:
+    def _edit(
+        self, at: Mapping[str, Any], attributes: dict[str, str], constraint: str, cluster_ads: bool
+    ) -> int:
         # As parsed and written again by us: the schedd takes a value that is no expression without a word.
         values = {
             name: _as_of_old(name, " ".join(str(_expression(text, f"the value of {name}")).split("\n")))
@@ -196,12 +202,14 @@ class Bindings:
         owner = self._session(at).get("MyRemoteUserName", "").partition("@")[0]
         mine = f"({_expression(constraint, 'the constraint')}) && Owner == {classad2.quote(owner)}"
 
+        flags = _CLUSTER_ADS_TOO if cluster_ads else htcondor2.TransactionFlag.Default
+
         def edit(ad: Any) -> int:
             schedd = htcondor2.Schedd(ad)
             edited = 0
             for name, value in values.items():
                 try:
-                    edited = schedd.edit(mine, name, value)
+                    edited = schedd.edit(mine, name, value, flags)
                 except HTCondorException as error:
                     if "matching constraint" not in str(error):
                         raise

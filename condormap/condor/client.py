@@ -265,11 +265,12 @@ class Condor:
         *,
         jobs: Sequence[str] | None = None,
         constraint: str | None = None,
+        cluster_ads: bool = False,
         deadline: float | None = None,
     ) -> int:
         """Change attributes of this user's jobs; return how many jobs that was.
 
-        One attribute after the other, each for all jobs. Of a factory, only jobs that have materialised change.
+        One attribute after the other, each for all jobs.
 
         Parameters
         ----------
@@ -277,13 +278,20 @@ class Condor:
             Names, and values as ClassAd expressions: ``{"RequestMemory": "2048"}``.
         jobs, constraint
             Which jobs, as in `act`.
+        cluster_ads : bool, optional
+            Change the clusters' own ads too, from which a factory makes its later jobs: without it, only jobs
+            that have materialised change.
         deadline : float, optional
             Seconds.
         """
         check.attributes(attributes)
         which = check.jobs_or_constraint(jobs, constraint)
         clause = which if isinstance(which, str) else check.constraint_of(which)
-        return int(self._calls.change("edit", deadline, attributes=dict(attributes), constraint=clause))
+        return int(
+            self._calls.change(
+                "edit", deadline, attributes=dict(attributes), constraint=clause, cluster_ads=cluster_ads
+            )
+        )
 
     # -- questions --------------------------------------------------------------------------------------------
 

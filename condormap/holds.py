@@ -1,0 +1,134 @@
+"""Jobs of a map that are on hold: why, in words, and what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .options import JobOptions
+from .status import hold_advice, hold_in_words
+
+_MEMORY = ((34, 102), (21, 102))  # by the kernel's accounts, and by a startd without them
+_DISK = (34, 104)
+_ENOUGH = 1.25  # times what was used
+#: What the schedd is asked of a held job.
+ATTRIBUTES = "ClusterId ProcId ResidentSetSize RequestMemory DiskUsage RequestDisk".split()
+
+Items = range | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A job of a map that is on hold, or a cluster that makes no jobs while it is.
+
+    Attributes
+    ----------
+    job : str
+        ``"cluster.proc"``, or the cluster.
+    items : range or tuple of int
+        The items without an outcome that wait for it.
+    code, subcode : int
+        HTCondor's HoldReasonCode and HoldReasonSubCode.
+    reason : str
+        HTCondor's own words.
+    words : str
+        What happened: ``"used 612 MB of 512 MB"``.
+    advice : str
+        What to do, to type as it is where it is code: ``"m.edit(memory='1GB'); m.release()"``.
+    """
+
+    job: str
+    items: Items
+    code: int
+    subcode: int
+    reason: str
+    words: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"held: {self.words}; {self.advice}"
+
+    def __repr__(self) -> str:
+        return f"<Hold of {self.job} ({in_words(self.items)}): {self.words}; {self.advice}>"
+
+
+class HoldInfo(NamedTuple):
+    """What the event log says of a hold; see `Hold`."""
+
+    job: str
+    code: int
+    subcode: int
+    reason: str
+
+
+def hold(info: HoldInfo, items: Items, ad: Mapping[str, Any]) -> Hold:
+    """Return what is to be said of a held job.
+
+    Parameters
+    ----------
+    info : HoldInfo
+        What the event log says.
+    items : range or tuple of int
+        The items that wait for it.
+    ad : mapping
+        What the schedd says of it, if anything; see `ATTRIBUTES`.
+    """
+    job, code, subcode, reason = info
+    asked, used = _megabytes(ad, "RequestMemory", 1), _megabytes(ad, "ResidentSetSize", 1024)
+    if (code, subcode) == _DISK:
+        asked, used = _megabytes(ad, "RequestDisk", 1024), _megabytes(ad, "DiskUsage", 1024)
+    words = hold_in_words(code, subcode)
+    if (code, subcode) in (*_MEMORY, _DISK) and asked and used > asked:
+        words = f"used {used} MB of {asked} MB"
+    elif reason:
+        words += f" ({reason.rstrip('.')})"
+    return Hold(job, items, code, subcode, reason, words, advice(code, subcode, asked, used))
+
+
+def advice(code: int, subcode: int, asked: int, used: int = 0) -> str:
+    """Return what to do about a hold.
+
+    Parameters
+    ----------
+    code, subcode : int
+        HTCondor's.
+    asked, used : int
+        MB of memory (or disk) that the job asked for and used; 0 where that isn't known.
+    """
+    if (code, subcode) in (*_MEMORY, _DISK):
+        option = "disk" if (code, subcode) == _DISK else "memory"
+        return f"m.edit({option}={_larger(asked, used)!r}); m.release()"
+    return "m.release()" if code == 1 else hold_advice(code, subcode)
+
+
+def asked_for(options: JobOptions, code: int, subcode: int) -> int:
+    """Return the MB of memory (or disk) that a job with these options asked for; 0 where that isn't known."""
+    return options.disk_mb if (code, subcode) == _DISK else options.memory_mb
+
+
+def as_items(items: Sequence[int]) -> Items:
+    """Return items such that they can be compared."""
+    return items if isinstance(items, range) else tuple(items)
+
+
+def in_words(items: Sequence[int]) -> str:
+    """Return which items they are, in a few words."""
+    if len(items) == 1:
+        return f"item {items[0]}"
+    if isinstance(items, range):
+        return f"items {items[0]} to {items[-1]}"
+    return f"{len(items)} items, the first of them {items[0]}"
+
+
+def _larger(asked: int, used: int) -> str:
+    """Return a size that is enough, as somebody would type it."""
+    size = 2 * (asked or 512)
+    while size < used * _ENOUGH:
+        size *= 2
+    return f"{size}MB" if size % 1024 else f"{size // 1024}GB"
+
+
+def _megabytes(ad: Mapping[str, Any], name: str, per_megabyte: int) -> int:
+    value = ad.get(name)
+    return -int(-value // per_megabyte) if isinstance(value, int | float) else 0

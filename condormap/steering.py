@@ -1,0 +1,255 @@
+"""Steering a map that exists: hold, release, remove and edit its jobs, run items again, add items."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import holds
+from .capacity import jobs_at_once
+from .chunks import plan_chunks
+from .condor import Action, ActResult, Condor
+from .errors import CondorError, InvalidInputError
+from .holds import Hold, HoldInfo, as_items
+from .locks import locked
+from .options import JobOptions, make_options
+from .state import MapState
+from .status import ItemState
+from .store import MapRecord
+from .submitting import add_submission, note_options
+from .waiting import Waiter
+
+#: The states of items that have ended without a result.
+FAILED = (ItemState.ERROR, ItemState.REMOVED, ItemState.LOST)
+
+_REMOVAL = 60.0  # seconds that removed jobs may take to leave; a running one gets time to end
+# What can be changed of jobs that are in the queue: option -> attribute, and its value.
+_ATTRIBUTES: Mapping[str, tuple[str, Callable[[JobOptions], int]]] = {
+    "cpus": ("RequestCpus", lambda options: options.cpus),
+    "memory": ("RequestMemory", lambda options: options.memory_mb),
+    "disk": ("RequestDisk", lambda options: options.disk_mb * 1024),
+    "priority": ("JobPrio", lambda options: options.priority),
+}
+
+
+class Steering:
+    """What can be done to the jobs of one map.
+
+    Parameters
+    ----------
+    path : Path
+        The map's folder.
+    record : MapRecord
+        What its ``map.json`` says.
+    condor : Condor
+        Its pool.
+    state : MapState
+        Its state.
+    new_waiter : callable
+        Begins a wait for it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        record: MapRecord,
+        condor: Condor,
+        state: MapState,
+        new_waiter: Callable[[], Waiter],
+    ) -> None:
+        self._path = path
+        self._record = record
+        self._condor = condor
+        self._state = state
+        self._new_waiter = new_waiter
+        self._removing_until = 0.0  # jobs that were removed here may still be ending until then
+
+    @property
+    def options(self) -> JobOptions:
+        """The options of the newest submission."""
+        submissions = self._state.submissions
+        return submissions[-1].options if submissions else JobOptions()
+
+    def act(self, action: Action, reason: str) -> ActResult:
+        """Do something to all jobs; see `CondorMap.hold` and its like."""
+        state = self._state
+        with contextlib.suppress(OSError):  # of a folder that was deleted, the jobs can still be removed
+            state.note_new_submissions()
+            state.poll()
+        clusters = [submission.cluster for submission in state.submissions]
+        if action == Action.HOLD:  # a finished factory would be held while it leaves the queue, for good
+            clusters = [each.cluster for each in state.submissions if state.has_open_items(each)]
+        if not any(clusters):
+            return ActResult({"TotalSuccess": 0})
+        ids = [str(cluster) for cluster in clusters if cluster is not None]
+        result = self._condor.act(action, jobs=ids, reason=reason)
+        if action in (Action.RELEASE, Action.REMOVE):
+            state.note_end_of_holds()
+        if action == Action.REMOVE:
+            self._removing_until = time.monotonic() + _REMOVAL
+        return result
+
+    # -- which items ------------------------------------------------------------------------------------------
+
+    def failed(self) -> list[int]:
+        """Return the items that have ended without a result; see `CondorMap.failed`."""
+        state = self._state
+        state.poll()
+        found = state.ledger.failed_items()
+        for submission, chunk in state.chunks():
+            open_items = state.open_items(submission, chunk)
+            if open_items and state.fate(submission, chunk) in FAILED:
+                found += open_items
+        return sorted(found)
+
+    def holds(self) -> list[Hold]:
+        """Return the jobs that are on hold; see `CondorMap.holds`."""
+        state = self._state
+        state.poll()
+        found: dict[str, tuple[HoldInfo, list[int]]] = {}  # a paused cluster's chunks are one hold
+        for submission, chunk in state.chunks():
+            open_items = state.open_items(submission, chunk)
+            if open_items and state.fate(submission, chunk) == ItemState.HELD:
+                info = state.hold_of(submission, chunk)
+                found.setdefault(info.job, (info, []))[1].extend(open_items)
+        ads = self._ads(found) if found else {}
+        return [
+            holds.hold(info, as_items(_run(items)), ads.get(job, {})) for job, (info, items) in found.items()
+        ]
+
+    def _ads(self, jobs: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Return what the schedd says of held jobs; nothing where it does not answer."""
+        clusters = sorted({int(job.partition(".")[0]) for job in jobs})
+        there = " || ".join(f"ClusterId == {cluster}" for cluster in clusters)
+        try:
+            ads = self._condor.query(f"JobStatus == 5 && ({there})", holds.ATTRIBUTES)
+        except CondorError:
+            return {}
+        return {f"{ad['ClusterId']}.{ad['ProcId']}": ad for ad in ads}
+
+    # -- changes ------------------------------------------------------------------------------------------------
+
+    def edit(self, changes: Mapping[str, Any]) -> ActResult:
+        """Change what the jobs in the queue ask for; see `CondorMap.edit`."""
+        state = self._state
+        make_options(changes, self.options)  # refuses what is unknown or wrong
+        fixed = sorted(changes.keys() - _ATTRIBUTES.keys())
+        if fixed or not changes:
+            what = f"{', '.join(fixed)} of jobs that are in the queue" if fixed else "nothing"
+            raise InvalidInputError(
+                f"edit() cannot change {what}: it can change {', '.join(_ATTRIBUTES)}. To run the unfinished "
+                "items with other options, m.remove(), and then m.retry() with them"
+            )
+        with locked(self._path):
+            state.note_new_submissions()
+            state.poll()
+            queued = [
+                each
+                for each in state.submissions
+                if each.cluster is not None
+                and each.cluster not in state.jobs.gone
+                and state.has_open_items(each)
+            ]
+            if not queued:
+                raise InvalidInputError(
+                    "edit() found no job of the map in the queue; m.retry() runs failed items again, and takes "
+                    "changed options too"
+                )
+            jobs_at_once(
+                self._condor, make_options(changes, queued[-1].options)
+            )  # refuses what can never run
+            edited = 0
+            for submission in queued:
+                options = make_options(changes, submission.options)
+                values = {_ATTRIBUTES[name][0]: str(_ATTRIBUTES[name][1](options)) for name in changes}
+                edited += self._condor.edit(values, jobs=[str(submission.cluster)], cluster_ads=True)
+                state.replace(note_options(submission, options))
+        return ActResult({"TotalSuccess": edited})
+
+    def retry(self, items: Iterable[int] | None, chunksize: int | str, changes: Mapping[str, Any]) -> None:
+        """Run items again; see `CondorMap.retry`."""
+        state = self._state
+        options = make_options(changes, self.options)
+        plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
+        if (
+            time.monotonic() < self._removing_until
+        ):  # else the items whose jobs are being removed would be missed
+            with self._new_waiter() as waiter:
+                waiter.until(state.all_settled, self._removing_until)
+        with locked(self._path) as lock:
+            state.note_new_submissions()
+            chosen = self._chosen(items, include_held=bool(changes))
+            held_jobs, chosen = self._with_whole_jobs(chosen)
+            if not chosen:
+                return
+            slots = jobs_at_once(self._condor, options)
+            chunks = plan_chunks(len(chosen), chunksize=chunksize, slots=slots)
+            if held_jobs:  # before: no item may have two jobs
+                self._condor.act(Action.REMOVE, jobs=held_jobs, reason="its items are retried in another job")
+            submission = add_submission(
+                self._path,
+                self._record,
+                chunks,
+                options,
+                self._condor,
+                lock=lock,
+                slots=slots,
+                selection=chosen,
+            )
+            state.note(submission)
+
+    def _chosen(self, items: Iterable[int] | None, *, include_held: bool) -> list[int]:
+        """Return the items to retry, or refuse those that are not over."""
+        state = self._state
+        if items is None:
+            chosen = self.failed()
+            return sorted({*chosen, *self._held()}) if include_held else chosen
+        state.poll()
+        indices = range(len(state.ledger))
+        chosen = []
+        for item in items:
+            try:
+                chosen.append(indices[item])
+            except (IndexError, TypeError):
+                raise InvalidInputError(
+                    f"retry: the map has {len(indices)} items, and none is {item!r}"
+                ) from None
+        for item in chosen:
+            now = state.item_state(item)
+            if now not in (*FAILED, ItemState.HELD):
+                why = (
+                    "has a result"
+                    if now == ItemState.RESULT
+                    else f"is {now.value}, so it may still get a result"
+                )
+                raise InvalidInputError(
+                    f"retry: item {item} {why}; only items that failed or are held can be retried"
+                )
+        return sorted(set(chosen))
+
+    def _held(self) -> list[int]:
+        return [item for hold in self.holds() for item in hold.items]
+
+    def _with_whole_jobs(self, chosen: list[int]) -> tuple[list[str], list[int]]:
+        """Return the held jobs of the items, and the items with all others that lose their job with these."""
+        state, wanted = self._state, set(chosen)
+        if not any(state.item_state(item) == ItemState.HELD for item in chosen):
+            return [], chosen
+        jobs = []
+        for hold in self.holds():
+            if not wanted.isdisjoint(hold.items):
+                jobs.append(hold.job)
+                wanted.update(hold.items)
+        for submission, chunk in state.chunks():
+            if str(submission.cluster) in jobs:  # a whole cluster, which makes no jobs while it is held
+                wanted.update(state.open_items(submission, chunk))
+        return jobs, sorted(wanted)
+
+
+def _run(items: Sequence[int]) -> Sequence[int]:
+    """Return ascending items as a range where they are one."""
+    whole = range(items[0], items[-1] + 1)
+    return whole if len(whole) == len(items) else items
