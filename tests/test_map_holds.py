@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,21 @@ from condormap.errors import ImpossibleRequestError, InvalidInputError, JobHeldE
 from condormap.holds import HoldInfo, hold
 
 
+@pytest.fixture(scope="module")
+def watchful() -> Iterator[PersonalPool]:
+    """A pool that looks at how much memory its jobs use every second."""
+    often = {
+        "STARTER_INITIAL_UPDATE_INTERVAL": "1",
+        "STARTER_UPDATE_INTERVAL": "1",
+        "POLLING_INTERVAL": "1",
+        "PROCD_MAX_SNAPSHOT_INTERVAL": "1",
+    }
+    with PersonalPool(cpus=2, memory=4096, fsync=False, settings=often) as pool:
+        yield pool
+
+
 def test_the_advice_for_a_job_that_used_too_much_memory_works_as_it_is_typed(
-    pool: PersonalPool, tmp_path: Path
+    watchful: PersonalPool, tmp_path: Path
 ) -> None:
     def function(x: int) -> int:
         if x == 2:
@@ -28,7 +42,7 @@ def test_the_advice_for_a_job_that_used_too_much_memory_works_as_it_is_typed(
             del ballast
         return x
 
-    m = condormap(function, range(4), pool=pool, chunksize=4, memory=128)
+    m = condormap(function, range(4), pool=watchful, chunksize=4, memory=128)
     with pytest.raises(
         JobHeldError, match=r"it used more memory than it asked for.*m\.edit\(memory='256MB'\)"
     ):
@@ -97,7 +111,7 @@ def test_edit_changes_the_jobs_that_there_are_and_those_that_are_made_later(
     pool: PersonalPool, gate: Gate
 ) -> None:
     m = condormap(lambda x: gate.wait() or x, range(14), pool=pool, chunksize=1)
-    until(lambda: len(m.jobs) >= 10)
+    until(lambda: m.status and len(m._state.jobs.by_chunk) >= 10)
     assert 10 <= m.edit(memory="100MB", priority=2)["TotalSuccess"] <= 12
     gate.open()
     assert m.results(timeout=60) == list(range(14))
@@ -106,8 +120,8 @@ def test_edit_changes_the_jobs_that_there_are_and_those_that_are_made_later(
     condor = connect(pool.address)
     until(lambda: len(condor.history(there, wanted)) == 14)
     assert {(ad["RequestMemory"], ad["JobPrio"]) for ad in condor.history(there, wanted)} == {(100, 2)}
-    assert m.jobs[-1].submission.options.memory == "100MB"
-    assert load(m.tag).jobs[0].submission.options.priority == 2
+    assert m._state.submissions[0].options.memory == "100MB"
+    assert load(m.tag)._state.submissions[0].options.priority == 2
 
 
 def test_what_edit_cannot_change_is_refused(pool: PersonalPool, gate: Gate) -> None:

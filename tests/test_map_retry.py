@@ -109,11 +109,9 @@ def test_the_new_jobs_ask_for_what_was_changed_and_for_the_rest_as_before(
     assert m.wait(timeout=30)
     m.retry(memory=200, chunksize=1)
     assert m.results(timeout=30) == [0, 10, 20, 30]
-    asked = [(job.submission.options.memory, job.submission.options.priority) for job in m.jobs]
-    assert asked[-2:] == [(200, 3)] * 2
-    assert len(m.jobs[-1].items) == 1
-    assert (100, 3) in asked
-    condor, there = connect(pool.address), f"ClusterId == {m.jobs[-1].id.split('.')[0]} && ProcId == 0"
+    newest = m._state.submissions[-1]
+    assert (newest.options.memory, newest.options.priority, len(newest.chunks)) == (200, 3, 2)
+    condor, there = connect(pool.address), f"ClusterId == {newest.cluster} && ProcId == 0"
     until(lambda: condor.history(there, ["ClusterId"]))
     (ad,) = condor.history(there)
     assert (ad["RequestMemory"], ad["Environment"].count("A=b")) == (200, 1)
