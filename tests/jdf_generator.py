@@ -6,7 +6,8 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-_COMMANDS = [
+#: Commands, each of which may stand in a file.
+COMMANDS = [
     "arguments = $(Process) of $(ClusterId)\n",
     "arguments = \"'$(a:no a)' $(b) $INT(n,%04d) $REAL(x) $$(Memory) $$([TARGET.Cpus * 2])\"\n",
     "ARGUMENTS   =   $Fnx(path) $Fp(path) $BASENAME(path)\n",
@@ -75,10 +76,23 @@ _COMMANDS = [
     ":if true\n:arguments = colon\n:endif\n",
     "include : included.inc\n",
     "include ifexist : nowhere.inc\n",
+    "include ifexist : included.inc\n",
+    "include : $(where:included).inc\n",
+    "include command : /bin/sh script.sh\n",
+    "include command into cached.inc : /bin/sh script.sh\n",
+    "@include : included.inc\n",
+    "warning : of no account\n",
+    "if ! defined nothing\n  +Not = true\nendif\n",
+    "if $(n:0)\n +If = 1\nelif true\n +If = 2\nelse\n +If = 3\nendif\n",
+    "if version < 8.0.0\n +Old = true\nelif defined executable\n if true\n  +Old = false\n endif\nendif\n",
+    "arguments = one # and two\n",
+    "arguments = a \\\n  # b \\\n c\n",
+    'submit_event_notes = \u00fcber \u2192 \U0001f600\n+Umlaut = "\u00e4 \u2192"\n',
     "include : /bin/sh script.sh |\n",
     "use_oauth_services =\n",
 ]
-_QUEUES = [
+#: Queue statements.
+QUEUES = [
     "queue\n",
     "Queue 2\n",
     "QUEUE   $(howmany:3)\n",
@@ -103,6 +117,20 @@ _QUEUES = [
     "queue item matching dirs s*\n",
     "queue item matching any (\n  s*\n  *.dat\n)\n",
     "queue item matching files (nothing* *.dat)\n",
+    "queue 1.5\n",
+    "queue true\n",
+    "queue 2 in a b\n",
+    "queue item in [-2:] (a b c)\n",
+    "queue item in [-3:-1] (a b c d)\n",
+    "queue item in [1] (a b c)\n",
+    "queue item in [-1] (a b c)\n",
+    "queue item from [-2:] (\n  a\n  b\n  c\n)\n",
+    "queue item from [1:] /bin/sh script.sh |\n",
+    'queue item from "/bin/sh script.sh" |\n',
+    "queue x,y from sub/../rows.txt\n",
+    "queue 2 item matching [:-1] *.dat\n",
+    "queue item matching any [::2] (s* *.dat *.txt)\n",
+    "queue item from (\n  a \\\n# inside \\\n  b\n  c\n)\n",
 ]
 
 
@@ -131,8 +159,8 @@ def generate(seed: int, folder: Path) -> Generated:
     commands = "executable = /bin/sleep\ntransfer_executable = false\n"
     whole, blocks = commands, []
     for _ in range(rng.choice((1, 2, 2, 3))):
-        part = "".join(rng.choice(_COMMANDS) for _ in range(rng.randint(1, 7))).replace("FOLDER", str(folder))
-        queue = rng.choice(_QUEUES)
+        part = "".join(rng.choice(COMMANDS) for _ in range(rng.randint(1, 7))).replace("FOLDER", str(folder))
+        queue = rng.choice(QUEUES)
         commands += part
         whole += part + queue
         blocks.append(commands + queue)

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from jdf_generator import generate, prepare
+from jdf_generator import COMMANDS, QUEUES, generate, prepare
 from jdf_judge import Judge, Refused, differences
 
 from condormap.errors import SubmitRefusedError
@@ -53,6 +53,28 @@ def test_the_factory_of_the_collection(judge: Judge) -> None:
     ours = judge.ours(block)
     assert (block.n_jobs, len(ours)) == (20, 4)
     assert differences(ours, judge.theirs("jdfs/factory.job", "-append", "requirements = false")) == []
+
+
+def compare(text: str, judge: Judge) -> None:
+    """Compare what becomes of a file with one queue statement."""
+    prepare(judge.folder)
+    Path("one.job").write_text(SLEEP + text.replace("FOLDER", str(judge.folder)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of ${cluster}, and of variables that nothing uses
+        (block,) = check(read_jdf("one.job", hold=True), judge.condor)
+    theirs = judge.theirs("one.job")
+    assert len(theirs) == block.n_jobs
+    assert differences(judge.ours(block), theirs) == []
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_each_form_of_the_queue_statement(queue: str, judge: Judge) -> None:
+    compare(f'+Seen = "$(item) $(x) $(y) $(Step) $(ItemIndex) $(Process)"\n{queue}', judge)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command(command: str, judge: Judge) -> None:
+    compare(f"n = 1\npath = a/b.c\nx = 1.5\n{command}queue 2\n", judge)
 
 
 @pytest.mark.parametrize("seed", range(50))

@@ -104,11 +104,43 @@ def test_it_reads_as_people_write_it(judge: Judge) -> None:
         "universe = docker\ndocker_image = image",
         "max_retries = 3\nretry_until = ExitCode == 4",
         "notification = always\nnotify_user = a@b.c",
+        "arguments = \u00fc \u2192 \U0001f600",
+        "arguments = \"'\u00fc \u2192' ''\"",
+        '+Umlaut = "\u00e4 \u2192 \U0001f600, $(Process)"',
+        "environment = \"A='\u00e4 b' B='it''s' C=\"\"quoted\"\" D=a\\b\"",
+        "environment = A=1;B=with blank;C='x'",
+        "output = out \u00e4.$(Process)\nlog = with blank.log",
+        "batch_name = \u00e4 'b' $(Process)",
     ],
 )
 def test_values_that_are_easily_broken(command: str, judge: Judge) -> None:
     text, different = written(f"{SLEEP}{command}\nqueue 3\n", judge)
     assert different == [], text
+
+
+EDITS = {
+    "RequestMemory": "2048",
+    "Args": '"7"',
+    "Mine": '"edited, with \\"quotes\\" and $(macros)"',
+    "Added": '"\u00fcber \u2192 \U0001f600"',
+    "Sum": "RequestMemory * 2 + NumJobStarts",
+    "JobPrio": "5",
+    "PeriodicHold": "NumJobStarts > 3",
+}
+
+
+@pytest.mark.parametrize("name", sorted(EDITS))
+def test_an_attribute_that_was_edited(name: str, judge: Judge) -> None:
+    (block,) = check(parse_jdf(f'{SLEEP}arguments = 1\n+Mine = "a"\nqueue 2\n', hold=True), judge.condor)
+    submitted = judge.condor.submit_block(block.text, folder=judge.folder, submission_id=f"edited-{name}")
+    job = f"{submitted.cluster}.1"
+    judge.condor.edit({name: EDITS[name]}, jobs=[job])
+    ads = judge.condor.query_text(f"ClusterId == {submitted.cluster} && ProcId == 1")
+    judge.condor.act("remove", jobs=[str(submitted.cluster)])
+    Path("edited.job").write_text(jdf_of_ads(ads))
+    theirs = judge.theirs("edited.job")
+    assert theirs[0][name] == ads[0][name]
+    assert differences(theirs, ads, SUBMIT_FILE, "ProcId") == [], Path("edited.job").read_text()
 
 
 def test_what_has_become_of_a_job_is_left_out(judge: Judge) -> None:
@@ -163,6 +195,7 @@ def test_a_cluster_and_its_jobs_write_what_condor_submit_makes_again(
     c.submit()
     try:
         ads = connect(pool.address).query_text(f"ClusterId == {c.id}")
+        ads.sort(key=lambda ad: int(ad["ProcId"]))
         Path("cluster.job").write_text(c.to_jdf())
         assert differences(judge.theirs("cluster.job"), ads, *SUBMITTED_BY) == []
         Path("job.job").write_text(c[1].to_jdf())
