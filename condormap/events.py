@@ -76,6 +76,9 @@ _NEXT_STATUS: dict[int, JobStatus] = {
     EventType.JOB_ABORTED: JobStatus.REMOVED,
     EventType.JOB_TERMINATED: JobStatus.COMPLETED,
 }
+# By themselves, for each event is compared with them, and Python 3.11 takes long to find a member of an enum.
+_EXECUTE, _HELD = EventType.EXECUTE, EventType.JOB_HELD
+_ABORTED, _TERMINATED = EventType.JOB_ABORTED, EventType.JOB_TERMINATED
 
 
 @dataclass(slots=True)
@@ -106,16 +109,17 @@ class JobFacts:
 
     def note(self, kind: int, info: Mapping[str, Any]) -> bool:
         """Take note of an event, by its number and its attributes; return whether it tells of the state."""
-        if kind not in _NEXT_STATUS:
+        status = _NEXT_STATUS.get(kind)
+        if status is None:
             return False
-        self.status = _NEXT_STATUS[kind]
-        if kind == EventType.EXECUTE:
+        self.status = status
+        if kind == _EXECUTE:
             self.host = str(info.get("SlotName") or info.get("ExecuteHost", ""))
-        elif kind == EventType.JOB_HELD:
+        elif kind == _HELD:
             self.note_hold(info)
-        elif kind == EventType.JOB_ABORTED:
+        elif kind == _ABORTED:
             self.reason = str(info.get("Reason", ""))
-        elif kind == EventType.JOB_TERMINATED:
+        elif kind == _TERMINATED:
             self.exit_code, self.signal = info.get("ReturnValue"), info.get("TerminatedBySignal")
         return True
 

@@ -14,6 +14,10 @@ from .events import EventType, JobFacts
 from .status import JobStatus
 from .submission import Submission
 
+# By themselves, for they are looked at for each event.
+_SUBMIT, _EXECUTE = EventType.SUBMIT, EventType.EXECUTE
+_LAST = (EventType.JOB_ABORTED, EventType.JOB_TERMINATED)
+
 
 @dataclass(slots=True, kw_only=True)
 class TrackedJob(JobFacts):
@@ -126,22 +130,27 @@ class JobTable:
                 job.note_hold(ad)
 
     def _take(self, event: Event) -> None:
-        kind, info = event.type, event.info
-        if kind == EventType.SUBMIT:
-            self._add(event)
-        elif kind == EventType.CLUSTER_REMOVE:
-            self.gone[event.cluster] = time.monotonic()
-        elif kind == EventType.FACTORY_PAUSED:
-            self.paused[event.cluster] = str(info.get("Reason", ""))
-        elif kind == EventType.FACTORY_RESUMED:
-            self.paused.pop(event.cluster, None)
-        job = self._by_id.get((event.cluster, event.proc))
-        if job is None or job.ended or not job.note(kind, info):
+        if event.proc < 0:
+            self._take_of_cluster(event)
             return
-        if kind == EventType.EXECUTE:
+        kind = event.type
+        if kind == _SUBMIT:
+            self._add(event)
+        job = self._by_id.get((event.cluster, event.proc))
+        if job is None or job.ended or not job.note(kind, event.info):
+            return
+        if kind == _EXECUTE:
             self.started.append(job)
-        elif kind in (EventType.JOB_ABORTED, EventType.JOB_TERMINATED):
+        elif kind in _LAST:
             job.ended = time.monotonic()
+
+    def _take_of_cluster(self, event: Event) -> None:
+        if event.type == EventType.CLUSTER_REMOVE:
+            self.gone[event.cluster] = time.monotonic()
+        elif event.type == EventType.FACTORY_PAUSED:
+            self.paused[event.cluster] = str(event.info.get("Reason", ""))
+        elif event.type == EventType.FACTORY_RESUMED:
+            self.paused.pop(event.cluster, None)
 
     def _add(self, event: Event) -> None:
         """Take note of a new job; its submit event says which chunk it computes."""

@@ -16,6 +16,8 @@ ATTRIBUTES = (
     " ExitCode ExitBySignal ExitSignal RemoteHost LastRemoteHost Owner"
 ).split()
 
+_SUBMIT = EventType.SUBMIT
+_LAST = (EventType.JOB_ABORTED, EventType.JOB_TERMINATED)
 _ENDED = (JobStatus.REMOVED, JobStatus.COMPLETED)
 
 
@@ -59,10 +61,9 @@ class JobRecord(JobFacts):
 
     def take_event(self, event: Event) -> None:
         """Note what an event of the log says."""
-        if event.type == EventType.SUBMIT:
+        if event.type == _SUBMIT:
             self.in_log = True
-        final = event.type in (EventType.JOB_ABORTED, EventType.JOB_TERMINATED)
-        if (not self.ended or self.lost or final) and self.note(event.type, event.info):
+        if (not self.ended or self.lost or event.type in _LAST) and self.note(event.type, event.info):
             self.lost = False
 
     def take_ad(self, ad: Mapping[str, Any]) -> None:

@@ -99,7 +99,10 @@ class ClusterState:
             self.set_log(Path(ad.get("Iwd") or "/", ad["UserLog"]))
 
     def _take_event(self, event: Event) -> None:
-        if event.type == EventType.CLUSTER_SUBMIT:  # which only factories have
+        if event.proc >= 0:
+            self._next = max(self._next, event.proc + 1)
+            self.record(event.proc).take_event(event)
+        elif event.type == EventType.CLUSTER_SUBMIT:  # which only factories have
             self.factory = True
         elif event.type == EventType.FACTORY_PAUSED and event.info.get("PauseCode") in _PAUSED:
             self._set_paused(str(event.info.get("Reason") or "no reason"))
@@ -110,10 +113,6 @@ class ClusterState:
             self._next = int(event.info.get("NextProcId", self.n_procs))
             for proc in self.unmade:
                 self.record(proc).never_made()
-        elif event.proc >= 0:
-            if event.type == EventType.SUBMIT:
-                self._next = max(self._next, event.proc + 1)
-            self.record(event.proc).take_event(event)
 
     def _set_paused(self, reason: str) -> None:
         """Note that the factory was put on hold, or released: that holds for what it has not made yet."""
