@@ -179,3 +179,17 @@ class Calls:
             f"{call}: condormap's process for calls to HTCondor could not be started ({error}). Nothing was done."
             " What to do: see whether this machine has processes, descriptors and memory left, then call again"
         )
+
+
+class Caller:
+    """What makes calls to a pool.
+
+    Parameters
+    ----------
+    address : PoolAddress
+        Where the pool is.
+    """
+
+    def __init__(self, address: PoolAddress) -> None:
+        self.address = address
+        self._calls = Calls(address)
