@@ -28,9 +28,9 @@ DEADLINES: Mapping[str, float] = {
     "ping": 20,
     "query": 20,
     "query_text": 60,
+    "rehearse_block": 60,
     "schedd_ad": 20,
     "slots": 20,
-    "rehearse_block": 60,
     "submit": 60,
     "submit_block": 60,
 }
