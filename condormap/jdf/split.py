@@ -182,11 +182,6 @@ def block_of(commands: Mapping[str, object], count: int = 1) -> Block:
     return Block(lines, f"queue {count}\n", 0, None)
 
 
-def override_lines(commands: Mapping[str, object]) -> str:
-    """Return commands in the submit language, as one text; errors as of `command_lines`."""
-    return "".join(command_lines(commands))
-
-
 def command_lines(commands: Mapping[str, object]) -> list[str]:
     """Return commands in the submit language, one to a line.
 
