@@ -129,3 +129,16 @@ class JobFacts:
         self.reason = str(info.get("HoldReason") or "")
         self.code = int(info.get("HoldReasonCode") or 0)
         self.subcode = int(info.get("HoldReasonSubCode") or 0)
+
+    def note_ad(self, ad: Mapping[str, Any]) -> None:
+        """Take note of what an ad of the queue or of the history says."""
+        self.status = JobStatus(ad["JobStatus"])
+        self.host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or self.host)
+        if self.status is JobStatus.HELD:
+            self.note_hold(ad)
+        elif self.status is JobStatus.REMOVED:
+            self.reason = str(ad.get("RemoveReason") or self.reason)
+        elif self.status is JobStatus.COMPLETED:
+            signalled = ad.get("ExitBySignal") is True
+            self.exit_code = None if signalled else ad.get("ExitCode")
+            self.signal = ad.get("ExitSignal") if signalled else None

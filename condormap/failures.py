@@ -71,6 +71,14 @@ def without_job(submission: Submission, chunk: int, paused: str | None) -> JobEr
     return JobHeldError(text, job=cluster, items=items, code=1)
 
 
+def unknown(submission: Submission, chunk: int, damage: str) -> JobLostError:
+    """Return the error of a chunk of which nobody can say what has become."""
+    items = as_items(submission.items(chunk))
+    what = f"cluster {submission.cluster} ({in_words(items)}) is gone from the queue"
+    text = f"{what}, and no job for these items is known: {damage}; m.retry() runs them again"
+    return JobLostError(text, job=str(submission.cluster), items=items)
+
+
 def _what(job: TrackedJob) -> str:
     return f"job {job.id} ({in_words(job.items)})"
 

@@ -3,6 +3,9 @@
 ::
 
     events.log -> JobTable (a state per job) -> which outcome files to read -> Outcomes (a state per item)
+
+A log that is damaged (cut off, replaced, with garbage in it, without events that there should be) is read as far
+as it goes; then the outcome files of all open chunks are looked at, and the schedd and its history say the rest.
 """
 
 from __future__ import annotations
@@ -12,23 +15,21 @@ import dataclasses
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from . import failures
 from .condor import Condor
 from .errors import JobError
+from .following import GRACE, Following
 from .holds import HoldInfo
-from .outcomes import ChunkReader, Outcomes
+from .outcomes import Outcomes
 from .payload import RESULT
+from .snapshot import SNAPSHOT_FILE, Snapshot
 from .status import ItemState, JobStatus
 from .store import EVENTS_FILE, submission_folders
 from .submission import Submission, load_submission
-from .tracking import JobTable, TrackedJob
-
-# Seconds that a network file system may take to show the last bytes of a job that has ended, and the schedd to log
-# that a job was released.
-_GRACE = 2.0
+from .tracking import ATTRIBUTES, JobTable, TrackedJob
 
 
 class MapState:
@@ -51,7 +52,7 @@ class MapState:
         self.submissions: list[Submission] = []
         self.outcomes = Outcomes(n_items)
         self.ledger = self.outcomes.ledger
-        self.jobs = JobTable(folder / EVENTS_FILE, self.submissions, condor, self._find_submission)
+        self.jobs = JobTable(folder / EVENTS_FILE, self.submissions, self._find_submission)
         self.changed = time.monotonic()  # when something happened last
         self._holds_ended = float("-inf")  # when the jobs were released or removed here last
         self._condor = condor
@@ -59,9 +60,11 @@ class MapState:
         self._by_id: dict[str, Submission] = {}
         self._codes: dict[str, int] = {}  # submission id -> its code in the ledger
         self._first_open = (0, 0)  # no chunk before this one (submission, chunk) is open
-        self._readers: dict[tuple[str, int], ChunkReader] = {}  # of the chunks that may still write
+        self._following = Following(self.outcomes, self.jobs, self._codes)
+        self._follows_all = False
         for submission in submissions:
             self.note(submission)
+        self._snapshot = Snapshot(folder / SNAPSHOT_FILE, self.jobs)
 
     def note(self, submission: Submission) -> None:
         """Take note of a submission: it brings items, or those of its items that have no result wait for it."""
@@ -84,9 +87,7 @@ class MapState:
         with self._lock:
             place = next(n for n, each in enumerate(self.submissions) if each.id == submission.id)
             self.submissions[place] = self._by_id[submission.id] = submission
-            for (id, _), job in self.jobs.by_chunk.items():
-                if id == submission.id:
-                    job.submission = submission
+            self.jobs.replace(submission)
 
     def note_new_submissions(self) -> None:
         """Take note of the submissions that another process added."""
@@ -110,20 +111,28 @@ class MapState:
             return self._poll()
 
     def _poll(self) -> bool:
-        news = self.jobs.read()
-        for job in self.jobs.started:
-            key = (job.submission.id, job.chunk)
-            if key not in self._readers:
-                outcomes, code = job.submission.folder / "outcomes", self._codes[key[0]]
-                self._readers[key] = ChunkReader(outcomes, job.chunk, code)
-        self.jobs.started.clear()
-        for key, reader in list(self._readers.items()):
-            news += reader.read(self.outcomes)
-            if self._is_drained(self.jobs.by_chunk[key]):
-                del self._readers[key]
+        news, n_events = 0, -1
+        while n_events:
+            n_events = self.jobs.read()
+            while self.jobs.started:
+                job = self.jobs.started[0]
+                news += self._following.follow(job.submission, job.chunk, job)
+                self.jobs.started.popleft()  # last, for Ctrl-C
+            self._snapshot.note(n_events)
+            news += n_events
+        if self.jobs.damage is not None and not self._follows_all:
+            self._follow_all()
+        news += self._following.read()
         if news:
             self.changed = time.monotonic()
         return bool(news)
+
+    def _follow_all(self) -> None:
+        """Look at the outcome files of all open chunks, for the log does not tell which are computed."""
+        for submission, chunk in self.chunks():
+            if self.ledger.n_unfinished(submission.items(chunk)):
+                self._following.follow(submission, chunk)
+        self._follows_all = True
 
     def note_end_of_holds(self) -> None:
         """Take no job for held until the log has had time to tell that it was released, or removed."""
@@ -141,27 +150,23 @@ class MapState:
         CondorError
             It does not answer.
         """
-        clusters = {s.cluster for s in self.submissions if s.cluster is not None} - self.jobs.gone.keys()
+        clusters = {s.cluster for s in self.submissions if s.cluster is not None} - self.jobs.closed
         if not clusters:
             return
-        there = " || ".join(f"ClusterId == {cluster}" for cluster in sorted(clusters))
-        wanted = "ClusterId ProcId JobStatus JobPrio HoldReason HoldReasonCode HoldReasonSubCode".split()
-        ads = self._condor.query(there, wanted, cluster_ads=True)
+        there = _any_of(clusters)
+        ads = self._condor.query(there, [*ATTRIBUTES, "JobPrio"], cluster_ads=True)
         idle = next((ad for ad in ads if "ProcId" in ad and ad.get("JobStatus") == JobStatus.IDLE), None)
         if idle is not None:
             priority = {"JobPrio": str(idle.get("JobPrio", 0))}
             self._condor.edit(priority, jobs=[f"{idle['ClusterId']}.{idle['ProcId']}"])
-        present = {f"{ad['ClusterId']}.{ad.get('ProcId', -1)}" for ad in ads}
         with self._lock:
             self._poll()  # what ended meanwhile is in the log
-            self.jobs.note_missing(clusters, present)
-            self.jobs.note_held(ads)
-
-    def _is_drained(self, job: TrackedJob) -> bool:
-        """Tell whether nothing more will come from the chunk of a job whose outcomes were just read."""
-        if not self.ledger.n_unfinished(job.items):
-            return True
-        return bool(job.ended) and time.monotonic() > job.ended + _GRACE
+            unexplained = self.jobs.unexplained(clusters, ads)
+        past = self._condor.history(_any_of(unexplained), ATTRIBUTES) if unexplained else []
+        with self._lock:
+            self.jobs.compare(clusters, ads, past)
+            if self.jobs.damage is not None:
+                self._follow_all()
 
     # -- items -----------------------------------------------------------------------------------------------
 
@@ -211,14 +216,14 @@ class MapState:
     def job_of(self, item: int) -> TrackedJob | None:
         """Return the job that computes an item; None where its factory has not made it."""
         submission, chunk = self.chunk_of(item)
-        return self.jobs.by_chunk.get((submission.id, chunk))
+        return self.jobs.get(submission, chunk)
 
     def _unfinished_state(self, submission: Submission, chunk: int) -> ItemState:
         """Return the state of the items of a chunk that have no outcome."""
         fate = self.fate(submission, chunk)
         if fate is not None:
             return fate
-        job = self.jobs.by_chunk.get((submission.id, chunk))
+        job = self.jobs.get(submission, chunk)
         waits = job is None or job.status in (JobStatus.IDLE, JobStatus.HELD)
         return ItemState.IDLE if waits else ItemState.RUNNING
 
@@ -258,32 +263,38 @@ class MapState:
         fate = self.fate(submission, chunk)
         if fate is None:
             return None
-        job = self.jobs.by_chunk.get((submission.id, chunk))
+        job = self.jobs.get(submission, chunk)
+        if job is None and fate == ItemState.LOST:
+            return failures.unknown(submission, chunk, str(self.jobs.damage))
         if job is None:
             return failures.without_job(submission, chunk, self.jobs.paused.get(submission.cluster or 0))
         return failures.MAKERS[fate](job)
 
     def fate(self, submission: Submission, chunk: int) -> ItemState | None:
         """Return the state of a chunk's items without an outcome, if it is one in which none comes; else None."""
-        job, cluster = self.jobs.by_chunk.get((submission.id, chunk)), submission.cluster
+        job, cluster = self.jobs.get(submission, chunk), submission.cluster
         if job is None:
-            if cluster in self.jobs.gone and time.monotonic() > self.jobs.gone[cluster] + _GRACE:
-                return ItemState.REMOVED
+            if cluster in self.jobs.gone and time.monotonic() > self.jobs.gone[cluster] + GRACE:
+                return ItemState.REMOVED if self.jobs.damage is None else ItemState.LOST
             return ItemState.HELD if cluster in self.jobs.paused and self._holds_count() else None
-        if job.lost:
-            return ItemState.LOST
         if job.status == JobStatus.HELD and self._holds_count():
             return ItemState.HELD
-        if not job.ended or (submission.id, chunk) in self._readers:
+        if not job.is_over or (submission.id, chunk) in self._following:
             return None
+        if job.lost:
+            return ItemState.LOST
         return ItemState.REMOVED if job.status == JobStatus.REMOVED else ItemState.ERROR
 
     def hold_of(self, submission: Submission, chunk: int) -> HoldInfo:
         """Return what the log says of the hold of a chunk whose fate it is."""
-        job = self.jobs.by_chunk.get((submission.id, chunk))
+        job = self.jobs.get(submission, chunk)
         if job is not None:
             return HoldInfo(job.id, job.code, job.subcode, job.reason)
         return HoldInfo(str(submission.cluster), 1, 0, self.jobs.paused.get(submission.cluster or 0, ""))
 
     def _holds_count(self) -> bool:
-        return time.monotonic() > self._holds_ended + _GRACE
+        return time.monotonic() > self._holds_ended + GRACE
+
+
+def _any_of(clusters: Iterable[int]) -> str:
+    return " || ".join(f"ClusterId == {cluster}" for cluster in sorted(clusters))

@@ -87,9 +87,9 @@ class Waiter:
         """Bring the bar up to date."""
         if not self._progress.shown or not (changed or now > self._next_report):
             return
-        counts = Counter(job.status for job in self._state.jobs.by_chunk.values())
-        waiting = sum(len(s.chunks) for s in self._state.submissions) - len(self._state.jobs.by_chunk)
-        counts[JobStatus.IDLE] += waiting  # those that a factory has not made yet
+        jobs = self._state.jobs
+        counts = Counter(jobs.counts)
+        counts[JobStatus.IDLE] += sum(len(s.chunks) for s in jobs.submissions) - len(jobs)  # not made yet
         told = (JobStatus.IDLE, JobStatus.RUNNING, JobStatus.HELD, JobStatus.REMOVED)
         parts = [
             f"{_count(counts[status], 'job')} {status.name.lower()}" for status in told if counts[status]

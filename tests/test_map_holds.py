@@ -111,7 +111,7 @@ def test_edit_changes_the_jobs_that_there_are_and_those_that_are_made_later(
     pool: PersonalPool, gate: Gate
 ) -> None:
     m = condormap(lambda x: gate.wait() or x, range(14), pool=pool, chunksize=1)
-    until(lambda: m.status and len(m._state.jobs.by_chunk) >= 10)
+    until(lambda: m.status and len(m._state.jobs) >= 10)
     assert 10 <= m.edit(memory="100MB", priority=2)["TotalSuccess"] <= 12
     gate.open()
     assert m.results(timeout=60) == list(range(14))

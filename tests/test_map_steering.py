@@ -87,7 +87,7 @@ def test_iteration_goes_on_after_a_hold(m: CondorMap, gate: Gate) -> None:
 
 def test_a_job_that_was_submitted_on_hold_is_found_by_the_check_of_a_long_wait(pool: PersonalPool) -> None:
     m = condormap(abs, [-1], pool=pool, submit={"hold": "true"})
-    until(lambda: m.status and m._state.jobs.by_chunk)
+    until(lambda: m.status and len(m._state.jobs))
     m._state.compare_with_queue()  # what a wait does after 15 s of silence: the log does not tell of this
     with pytest.raises(JobHeldError, match="held at the user's request, at submission"):
         m.wait(timeout=10)
