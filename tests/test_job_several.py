@@ -312,6 +312,20 @@ def test_the_totals_of_a_factory_count_the_cluster_itself(pool: PersonalPool) ->
     assert cluster.counts == {JobStatus.REMOVED: 20}
 
 
+def test_an_edit_of_a_factory_reaches_the_jobs_that_it_makes_later() -> None:
+    cluster = submitted({**SLEEP, "arguments": "0", "max_idle": "1"}, 6)
+    cluster.hold()
+    others = submitted(HELD, 2)
+    totals = JobGroup([cluster, others]).edit(JobPrio=8, Note="ä")
+    assert not totals.failed
+    assert totals["TotalSuccess"] >= 1 + 2
+    assert cluster[5:].edit(JobPrio=9).failed == {5: "its factory has not made it yet"}
+    cluster.release()
+    assert cluster.wait(60)
+    assert set(cluster["Note"].values()) == set(others["Note"].values()) == {"ä"}
+    assert set(cluster["JobPrio"].values()) == {8}
+
+
 def test_actions_on_some_jobs_of_a_factory_leave_the_factory_alone() -> None:
     cluster = submitted({**SLEEP, "max_idle": "1"}, 6)
     assert cluster[0:1].hold("just this")["TotalSuccess"] == 1

@@ -122,17 +122,18 @@ def edit(
         return ActionResult({"TotalSuccess": 0})
     refresh(parts)
     _check_any_left(parts, "edit")
-    before = {
-        (part, proc): _gone(part, proc) or ("" if proc not in part.state.unmade else _NOT_MADE)
-        for part in parts
-        for proc in part.procs
-    }
+    before = {(part, proc): _not_editable(part, proc) for part in parts for proc in part.procs}
     edited = 0
     for condor, group in by_schedd(parts):
-        if _ids(group):
-            n_edited = condor.edit(attributes, constraint=constraint(group, cluster_ads=False))
-            if n_edited == 0 and any(not before[part, proc] for part in group for proc in part.procs):
-                raise NotAuthorizedError(_not_ours("edit", condor, group))
+        # A factory makes its later jobs from the cluster's own ad.
+        factories = [part for part in group if part.chosen is None and part.state.unmade]
+        for some, own_ads in ((factories, True), ([part for part in group if part not in factories], False)):
+            if not _ids(some):
+                continue
+            which = constraint(some, cluster_ads=False)
+            n_edited = condor.edit(attributes, constraint=which, cluster_ads=own_ads)
+            if n_edited == 0 and any(not before[part, proc] for part in some for proc in part.procs):
+                raise NotAuthorizedError(_not_ours("edit", condor, some))
             edited += n_edited
     failed = {key(part.state, proc): why for (part, proc), why in before.items() if why}
     expire_ads(parts)
@@ -186,6 +187,10 @@ def _not_there(part: Part, proc: int, action: Action) -> str:
         return _gone(part, proc)
     needs_job = action in (Action.VACATE, Action.SUSPEND, Action.CONTINUE) or part.chosen is not None
     return _NOT_MADE if needs_job else _gone(part, proc)
+
+
+def _not_editable(part: Part, proc: int) -> str:
+    return _NOT_MADE if proc in part.state.unmade and part.chosen is not None else _gone(part, proc)
 
 
 def _gone(part: Part, proc: int) -> str:

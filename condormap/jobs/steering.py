@@ -71,7 +71,8 @@ class Steered(ABC):
         Returns
         -------
         ActionResult
-            ``TotalSuccess`` is how many jobs changed. Jobs that a factory has not made yet do not change.
+            ``TotalSuccess`` is how many jobs changed, and of a factory its own ad. The jobs that it has not made
+            yet change when all of the cluster does, and not when some jobs of it do.
 
         Raises
         ------
