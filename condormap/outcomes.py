@@ -8,11 +8,12 @@ import json
 import os
 import pickle
 import signal
+import sys
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import ItemDiedError, RemoteError, RemoteTraceback, StorageError
 from .ledger import Ledger
@@ -61,6 +62,25 @@ class LoadedFrame:
         return memoryview(self.data)[self.ends[position] : self.ends[position + 1]]
 
 
+class Attempt(NamedTuple):
+    """One attempt at a chunk, as far as its outcomes are told about: there may be 100,000 of them.
+
+    Parameters
+    ----------
+    number : int
+        From 0.
+    job : str
+        The job's id.
+    host, python : str
+        Where it ran, and in which Python.
+    """
+
+    number: int
+    job: str
+    host: str
+    python: str
+
+
 class Outcomes:
     """The outcomes of a map's items: the ledger says which frame has an item's, and here is what is in it.
 
@@ -76,8 +96,8 @@ class Outcomes:
         self._duplicates: dict[
             tuple[str, int], int
         ] = {}  # file, offset -> outcomes of items that had one already
-        # File, offset, start header of the attempt, runs, code of the submission.
-        self._frames: list[tuple[str, int, dict[str, Any], list[tuple[int, int]], int]] = []
+        # File, offset, attempt, runs, code of the submission.
+        self._frames: list[tuple[str, int, Attempt, tuple[tuple[int, int], ...], int]] = []
         self._loaded: OrderedDict[int, LoadedFrame] = OrderedDict()
 
     @property
@@ -95,7 +115,7 @@ class Outcomes:
             if ledger.frame_of[item] == frame and not ledger.is_open(item)
         ]
 
-    def add(self, path: str, frame: Frame, attempt: dict[str, Any], code: int = 0) -> int:
+    def add(self, path: str, frame: Frame, attempt: Attempt, code: int = 0) -> int:
         """Take note of a frame of items; return how many of them have another outcome now than before.
 
         Ctrl-C may end this between any two steps; the same frame is then added again.
@@ -104,12 +124,13 @@ class Outcomes:
         ----------
         path, frame
             Where it is.
-        attempt : dict
-            The start header of the attempt that wrote it.
+        attempt : Attempt
+            The one that wrote it.
         code : int
             The code of the submission in the ledger.
         """
-        ledger, number, runs = self.ledger, len(self._frames), frame.header["runs"]
+        ledger, number = self.ledger, len(self._frames)
+        runs = tuple((first, stop) for first, stop in frame.header["runs"])
         self._frames.append((path, frame.start, attempt, runs, code))
         states = frame.header["states"].encode()
         shared = frame.header.get("shared", False)
@@ -142,8 +163,8 @@ class Outcomes:
         self.n_frames = number + 1
         return new
 
-    def attempt(self, item: int) -> dict[str, Any]:
-        """Return the start header of the attempt that gave an item its outcome."""
+    def attempt(self, item: int) -> Attempt:
+        """Return the attempt that gave an item its outcome."""
         return self._frames[self.ledger.frame_of[item]][2]
 
     def seconds(self, item: int) -> float:
@@ -196,7 +217,7 @@ class Outcomes:
     def error(self, item: int) -> BaseException:
         """Return the exception of an item that failed: the original object, with the remote traceback as cause."""
         frame, attempt = self._frame(item), self.attempt(item)
-        where = f"item {item}, job {attempt['job']} on {attempt['host']}, Python {attempt['python']}"
+        where = f"item {item}, job {attempt.job} on {attempt.host}, Python {attempt.python}"
         data = bytes(frame.pickle(item))
         if self.ledger.states[item] == ord(DIED):
             return _death(where, json.loads(data))
@@ -242,7 +263,7 @@ class ChunkReader:
         self.folder = folder
         self.chunk = chunk
         self.code = code
-        self.attempts: list[dict[str, Any]] = []  # the start header of each attempt that has one
+        self.attempts: list[Attempt] = []  # those that have begun
         self.ended = False  # the newest attempt wrote its last frame
         self.damage = ""
         self._at = (0, 0)  # the attempt that is read, and how far; replaced in one step
@@ -273,7 +294,7 @@ class ChunkReader:
                     if kind == "items":
                         new += outcomes.add(path, frame, self.attempts[-1], self.code)
                     elif kind == "start":
-                        self.attempts.append(frame.header)
+                        self.attempts.append(_attempt(frame.header))
                     elif kind == "end":
                         self.ended = True
                     offset = frame.end
@@ -286,6 +307,12 @@ class ChunkReader:
         except DamagedError as error:
             self.damage = str(error)
         return new
+
+
+def _attempt(header: dict[str, Any]) -> Attempt:
+    """Return the attempt of a start header; what many have in common is there once."""
+    host, python = sys.intern(header["host"]), sys.intern(header["python"])
+    return Attempt(header["attempt"], header["job"], host, python)
 
 
 def _unpickled(data: bytes | None) -> BaseException | None:

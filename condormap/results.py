@@ -165,8 +165,8 @@ class Results:
     def item(self, item: int) -> Item:
         """Return an item that is settled."""
         state = self.state
-        attempt = {} if state.ledger.is_open(item) else state.outcomes.attempt(item)
-        host, number = attempt.get("host", ""), attempt.get("attempt", 0)
+        attempt = None if state.ledger.is_open(item) else state.outcomes.attempt(item)
+        host, number = ("", 0) if attempt is None else (attempt.host, attempt.number)
         return Item(item, state.item_state(item), host, number, self.error(item), self)
 
     def _input(self, item: int) -> Any:

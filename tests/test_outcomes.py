@@ -100,7 +100,7 @@ def test_of_two_attempts_at_an_item_the_first_counts(tmp_path: Path) -> None:
     outcomes, reader = Outcomes(3), ChunkReader(tmp_path, 0)
     assert reader.read(outcomes) == 3
     assert [outcomes.value(item) for item in range(3)] == ["first", "first", "second"]
-    assert [outcomes.attempt(item)["attempt"] for item in range(3)] == [0, 0, 1]
+    assert [outcomes.attempt(item).number for item in range(3)] == [0, 0, 1]
     assert outcomes.duplicates == 1
     assert arrived(outcomes) == [0, 1, 2]
 
