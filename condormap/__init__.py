@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
+    from .catalog import load, remove, retag
+    from .cleaning import clean
     from .handle import CondorMap
     from .jobs.cluster import JobCluster
     from .jobs.group import JobGroup
     from .jobs.job import Job
+    from .listing import maps
     from .mapping import condormap, map
-    from .maps import load, remove
     from .options import JobOptions
     from .pool.personal import PersonalPool
     from .results import Item
@@ -37,10 +39,13 @@ _HOMES = {
     "JobOptions": "options",
     "JobStatus": "status",
     "PersonalPool": "pool.personal",
+    "clean": "cleaning",
     "condormap": "mapping",
-    "load": "maps",
+    "load": "catalog",
     "map": "mapping",
-    "remove": "maps",
+    "maps": "listing",
+    "remove": "catalog",
+    "retag": "catalog",
 }
 
 __all__ = [
@@ -53,11 +58,14 @@ __all__ = [
     "JobOptions",
     "JobStatus",
     "PersonalPool",
+    "clean",
     "condormap",
     "errors",
     "load",
     "map",
+    "maps",
     "remove",
+    "retag",
 ]
 
 

@@ -6,6 +6,7 @@ an upgrade of condormap makes another one, and jobs that are in the queue keep t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -60,6 +61,8 @@ def bundle(home: Path) -> Path:
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
     target = home / "lib" / digest.hexdigest()[:16]
     if target.is_dir():
+        with contextlib.suppress(OSError):
+            os.utime(target)  # it is in use: `condormap.clean` goes by that
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from .address import PoolAddress
 from .capacity import capacity, matching_slots
+from .catalog import remove
 from .condor import Condor, connect
 from .errors import CondormapError, DeadlineError, UnreachableError, WaitTimeoutError
 from .mapping import condormap
-from .maps import remove
 from .options import JobOptions
 from .paths import pool_folder
 from .pool.choose import choose_pool

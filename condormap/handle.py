@@ -48,7 +48,7 @@ class CondorMap:
         self.progress = progress
         self._record = record
         self._condor = connect(record.address)
-        self._state = MapState(path, record.n_items, complete(self._condor, path), self._condor)
+        self._state = MapState(path, record, complete(self._condor, path, record.log(path)), self._condor)
         self._jobs: JobGroup | None = None
         self._steering = Steering(path, record, self._condor, self._state, self._waiter)
         self._results = Results(path, self._state, self._waiter, with_input=with_input)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import StorageError, WaitTimeoutError
+from .store import storage_errors
 
 LOCK_FILE = "lock"
 _WAIT = 120.0  # seconds; a submit takes up to 60 and more
@@ -61,8 +62,13 @@ def locked(folder: Path, *, timeout: float = _WAIT) -> Iterator[int]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Tell whether some process holds the lock of a folder."""
-    descriptor = _take(folder)
+    """Tell whether some process holds the lock of a folder; one that is not there has none."""
+    if not (folder / LOCK_FILE).exists():
+        return False
+    try:
+        descriptor = _take(folder)
+    except StorageError:
+        return (folder / LOCK_FILE).exists()
     if descriptor is None:
         return True
     os.close(descriptor)
@@ -73,21 +79,20 @@ def _take(folder: Path) -> int | None:
     """Return the descriptor of the folder's lock; None while another process has it."""
     path = folder / LOCK_FILE
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError as error:
-        raise StorageError(f"{folder} is gone: another process has removed it, or is about to") from error
-    except OSError as error:
-        raise StorageError(error.errno, f"no lock can be had: {error.strerror}", str(path)) from error
+        with storage_errors(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except StorageError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        raise StorageError(f"{folder} is gone: another process has removed it") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # for the message only
                 os.pwrite(descriptor, f"{os.getpid()} on {os.uname().nodename}\n".ljust(80).encode(), 0)
             return descriptor
-    except FileNotFoundError:
-        pass  # removed by the process that had it
-    except BlockingIOError:
-        pass
+    except (BlockingIOError, FileNotFoundError):
+        pass  # another process has it, or had it and removed the folder
     except OSError as error:
         os.close(descriptor)
         if error.errno not in _NO_LOCKS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from . import store
@@ -14,17 +13,18 @@ from .chunks import plan_chunks
 from .condor import Condor, connect
 from .errors import InvalidInputError
 from .handle import CondorMap
-from .locks import locked
+from .names import WithNames
 from .options import make_options
-from .paths import data_home, maps_folder
 from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
 from .report.progress import check_wanted
 from .serialize import describe_function, local_modules, pickled_by_value, write_function, write_items
 from .submission import load_submission
 from .submitting import submit_or_discard, write_submission
+from .tags import check_tag, new_map
 
 
+@WithNames
 def condormap(
     func: Callable[..., Any],
     /,
@@ -93,30 +93,29 @@ def condormap(
     job_options = make_options(options)
     plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
     check_wanted(progress)
-    tag = store.check_tag(maps_folder(), tag)
+    if tag is not None:
+        check_tag(tag)
     address = choose_pool(pool, schedd)
     condor = connect(address)
     condor.start()
-    folder = maps_folder() / tag
-    with store.storage_errors(folder):
-        _private(data_home())
-    with store.staging(maps_folder()) as new, locked(new) as lock:
+    with new_map(tag) as new:
         with pickled_by_value(_modules_by_value(condor)):
-            n_items = write_items(new, iterables, strict=strict)
-            with store.storage_errors(folder):
-                write_function(new, func)
-        with store.storage_errors(folder):
-            record = store.new_record(tag, n_items, len(iterables) > 1, describe_function(func), address)
-            store.write_record(new, record)
-            (new / store.EVENTS_FILE).touch()
+            n_items = write_items(new.folder, iterables, strict=strict)
+            with store.storage_errors(new.final):
+                write_function(new.folder, func)
+        with store.storage_errors(new.final):
+            function = describe_function(func)
+            record = store.new_record(new.id, new.tag, n_items, len(iterables) > 1, function, address)
+            store.write_record(new.folder, record)
+            store.make_log(new.folder, record)
             if n_items:
                 slots = jobs_at_once(condor, job_options)
                 chunks = plan_chunks(n_items, chunksize=chunksize, slots=slots)
-                write_submission(new, folder, record, chunks, job_options, slots=slots)
-            os.rename(new, folder)
-        for part in store.submission_folders(folder):
-            submit_or_discard(condor, load_submission(part), lock=lock, discard=folder)
-    return CondorMap(folder, with_input=with_input, progress=progress)
+                write_submission(new.folder, new.final, record, chunks, job_options, slots=slots)
+            os.rename(new.folder, new.final)
+        for part in store.submission_folders(new.final):
+            submit_or_discard(condor, load_submission(part), lock=new.lock, folder=new.final)
+    return CondorMap(new.final, with_input=with_input, progress=progress)
 
 
 def map(func: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) -> list[Any]:
@@ -143,9 +142,3 @@ def _modules_by_value(condor: Condor) -> list[str]:
     local = local_modules()
     found = condor.importable(sorted(local)) if local else {}
     return [name for name, file in local.items() if found.get(name) != file]
-
-
-def _private(folder: Path) -> None:
-    """Make condormap's folder, for this user only."""
-    if not folder.is_dir():
-        folder.mkdir(parents=True, mode=0o700, exist_ok=True)

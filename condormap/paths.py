@@ -40,8 +40,24 @@ def data_home() -> Path:
 
 
 def maps_folder() -> Path:
-    """Return the folder that holds one folder per map."""
+    """Return the folder of tags: a symbolic link per map, to its folder in `data_folder`."""
     return data_home() / "maps"
+
+
+def data_folder() -> Path:
+    """Return the folder that holds one folder per map, named by the map's id."""
+    return data_home() / "data"
+
+
+def lib_folder() -> Path:
+    """Return the folder of what the jobs run: one folder per version, see `condormap.bundle`."""
+    return data_home() / "lib"
+
+
+def log_folder() -> Path | None:
+    """Return where new maps keep their event logs: ``$CONDORMAP_LOG_DIR``; None for each map's own folder."""
+    given = os.environ.get("CONDORMAP_LOG_DIR")
+    return Path(given).expanduser().absolute() if given else None
 
 
 def daemons_folder() -> Path:

@@ -27,7 +27,7 @@ from .outcomes import Outcomes
 from .payload import RESULT
 from .snapshot import SNAPSHOT_FILE, Snapshot
 from .status import ItemState, JobStatus
-from .store import EVENTS_FILE, submission_folders
+from .store import MapRecord, submission_folders
 from .submission import Submission, load_submission
 from .tracking import ATTRIBUTES, JobTable, TrackedJob
 
@@ -39,20 +39,22 @@ class MapState:
     ----------
     folder : Path
         The map's folder.
-    n_items : int
-        How many items the map had at first.
+    record : MapRecord
+        What its ``map.json`` says.
     submissions : sequence of Submission
         In order. Those that come later are found when the event log tells of them.
     condor : Condor
         The pool.
     """
 
-    def __init__(self, folder: Path, n_items: int, submissions: Sequence[Submission], condor: Condor) -> None:
+    def __init__(
+        self, folder: Path, record: MapRecord, submissions: Sequence[Submission], condor: Condor
+    ) -> None:
         self.folder = folder
         self.submissions: list[Submission] = []
-        self.outcomes = Outcomes(n_items)
+        self.outcomes = Outcomes(record.n_items)
         self.ledger = self.outcomes.ledger
-        self.jobs = JobTable(folder / EVENTS_FILE, self.submissions, self._find_submission)
+        self.jobs = JobTable(record.log(folder), self.submissions, self._find_submission)
         self.changed = time.monotonic()  # when something happened last
         self._holds_ended = float("-inf")  # when the jobs were released or removed here last
         self._condor = condor

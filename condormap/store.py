@@ -2,21 +2,25 @@
 
 ::
 
-    <CONDORMAP_HOME>/maps/<tag>/
-        map.json            layout version, id, number of items, pool...
-        func.pkl            the function
-        items.pkl           the items, and where each ends in items.idx   (see condormap.payload)
-        events.log          HTCondor's event log of all submissions
-        submissions/<n>/
-            spec.json       what the runner needs to know
-            chunks.bin      the chunk table
-            submit.sub      the submit description
-            submission.json id, when, by whom, what its jobs ask for
-            cluster.json    the cluster's id; written when HTCondor has given it
-            outcomes/       <chunk // 1000>/<chunk>.<attempt>
-            stdio/          <chunk // 1000>/<chunk>.out, .err; only those that are not empty stay
+    <CONDORMAP_HOME>/
+        maps/<tag>              a symbolic link to the map's folder            (see condormap.tags)
+        data/<id>/              the map's folder, which never moves: jobs in the queue write into it
+            map.json            layout version, id, tag, number of items, pool...
+            lock                whoever changes the map locks it               (see condormap.locks)
+            func.pkl            the function
+            items.*             the items                                      (see condormap.payload)
+            events.log          HTCondor's event log of all submissions
+            submissions/<n>/
+                spec.json       what the runner needs to know
+                chunks.bin      the chunk table; selection.bin: position -> item
+                submit.sub      the submit description
+                submission.json id, when, by whom, what its jobs ask for
+                cluster.json    the cluster's id; written when HTCondor has given it
+                outcomes/       <chunk // 1000>/<chunk>.<attempt>
+                stdio/          <chunk // 1000>/<chunk>.out, .err; only those that are not empty stay
 
-A folder is made under another name and renamed when it is complete; a file is replaced in one step.
+A folder is made under another name and renamed when it is complete; a file is replaced in one step; a folder that
+is removed is renamed first. So whatever has its name is whole.
 """
 
 from __future__ import annotations
@@ -25,8 +29,6 @@ import contextlib
 import errno
 import json
 import os
-import random
-import re
 import secrets
 import shutil
 import tempfile
@@ -37,17 +39,12 @@ from pathlib import Path
 from typing import Any
 
 from .address import PoolAddress
-from .errors import CondormapError, InvalidInputError, StorageError
+from .errors import CondormapError, StorageError
+from .paths import log_folder
 
-LAYOUT = 1
+LAYOUT = 2
 RECORD_FILE, EVENTS_FILE = "map.json", "events.log"
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_ADJECTIVES = (
-    "amber brave calm dusky eager fond gentle keen lucid merry noble quiet rapid sunny vivid".split()
-)
-_NOUNS = (
-    "boson comet fjord gluon heron isotope kestrel lepton muon nebula osprey photon quark raven tern".split()
-)
+NEW, GONE = ".new-", ".gone-"  # how the names of folders begin that are being made, or removed
 
 
 @dataclass(frozen=True)
@@ -70,6 +67,8 @@ class MapRecord:
         The function's name, for people.
     config_file, collector, schedd : str or None
         The pool, see `PoolAddress`.
+    event_log : str or None
+        The event log; None for ``events.log`` in the map's folder.
     """
 
     id: str
@@ -81,6 +80,7 @@ class MapRecord:
     config_file: str | None
     collector: str | None
     schedd: str | None
+    event_log: str | None
 
     @property
     def address(self) -> PoolAddress:
@@ -88,39 +88,14 @@ class MapRecord:
         config = Path(self.config_file) if self.config_file else None
         return PoolAddress(config, self.collector, self.schedd, f"the map {self.tag!r} was submitted there")
 
+    def log(self, folder: Path) -> Path:
+        """Return the event log of the map whose folder this is."""
+        return Path(self.event_log) if self.event_log else folder / EVENTS_FILE
+
 
 def new_id() -> str:
     """Return an id that nobody else has."""
     return secrets.token_hex(8)
-
-
-def is_tag(tag: object) -> bool:
-    """Tell whether this could be a map's name."""
-    return isinstance(tag, str) and _TAG.fullmatch(tag) is not None
-
-
-def check_tag(maps: Path, tag: str | None) -> str:
-    """Return a tag that is free in the folder of maps: the given one, or a random readable one.
-
-    Raises
-    ------
-    InvalidInputError
-        The given one is no tag, or is in use.
-    """
-    if tag is None:
-        while True:
-            tag = f"{random.choice(_ADJECTIVES)}-{random.choice(_NOUNS)}-{secrets.token_hex(2)}"
-            if not (maps / tag).exists():
-                return tag
-    if not is_tag(tag):
-        raise InvalidInputError(
-            f"{tag!r} is no tag: up to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
-        )
-    if (maps / tag).exists():
-        raise InvalidInputError(
-            f"there is a map with the tag {tag!r} already: condormap.load({tag!r}) returns it"
-        )
-    return tag
 
 
 @contextlib.contextmanager
@@ -144,11 +119,27 @@ def staging(parent: Path) -> Iterator[Path]:
     """Give a new private folder in `parent`; it is removed unless it was renamed meanwhile."""
     with storage_errors(parent):
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=NEW, dir=parent))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder, in one step for whoever looks for it; a map's event log goes with it.
+
+    Raises
+    ------
+    StorageError
+        It stays.
+    """
+    if not folder.name.startswith((NEW, GONE)):
+        with storage_errors(folder):
+            folder = folder.rename(folder.with_name(f"{GONE}{folder.name}.{secrets.token_hex(4)}"))
+    with contextlib.suppress(OSError):
+        read_record(folder).log(folder).unlink()
+    shutil.rmtree(folder, ignore_errors=True)  # what stays, `condormap.clean` removes
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -175,27 +166,84 @@ def read_record(folder: Path) -> MapRecord:
     StorageError
         There is no map in `folder`, or one of another layout.
     """
+    values = _read_values(folder)
+    layout = values.pop("layout")
+    if layout != LAYOUT:
+        age = "an older" if isinstance(layout, int) and layout < LAYOUT else "a newer"
+        raise StorageError(
+            f"{folder} was written by {age} version of condormap, in layout {layout!r}; this one reads layout "
+            f"{LAYOUT}. Load it with the version that wrote it; condormap.remove() removes it"
+        )
+    try:
+        return MapRecord(**values)
+    except TypeError as error:
+        raise _damaged(folder, error) from error
+
+
+def read_identity(folder: Path) -> tuple[str, PoolAddress]:
+    """Return the id of a map of any layout, and its pool.
+
+    Raises
+    ------
+    StorageError
+        ``map.json`` is missing or damaged.
+    """
+    values = _read_values(folder)
+    try:
+        config = Path(values["config_file"]) if values["config_file"] else None
+        why = f"the map {values['tag']!r} was submitted there"
+        return str(values["id"]), PoolAddress(config, values["collector"], values["schedd"], why)
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _read_values(folder: Path) -> dict[str, Any]:
     try:
         values = json.loads((folder / RECORD_FILE).read_bytes())
-        layout = values.pop("layout")
-        if layout != LAYOUT:
-            raise StorageError(
-                f"{folder} was written in layout {layout}; this version of condormap reads layout {LAYOUT}. "
-                "Load it with the version that wrote it"
-            )
-        return MapRecord(**values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"{folder} is no map: {type(error).__name__}: {error}") from error
+        if not isinstance(values, dict):
+            raise TypeError(f"a {type(values).__name__} and no object")
+        _ = values["layout"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from error
+    return values
 
 
-def new_record(tag: str, n_items: int, star: bool, function: str, address: PoolAddress) -> MapRecord:
-    """Return the record of a map that is being made now."""
-    config = str(address.config_file) if address.config_file else None
-    return MapRecord(
-        new_id(), tag, time.time(), n_items, star, function, config, address.collector, address.schedd
+def _damaged(folder: Path, error: Exception) -> StorageError:
+    return StorageError(
+        f"{folder} has no map that can be read: {RECORD_FILE}: {type(error).__name__}: {error}. Restore the file, "
+        "or give the map up: condormap.remove(tag, force=True)"
     )
+
+
+def new_record(id: str, tag: str, n_items: int, star: bool, function: str, address: PoolAddress) -> MapRecord:
+    """Return the record of a map that is being made now."""
+    logs = log_folder()
+    return MapRecord(
+        id=id,
+        tag=tag,
+        created=time.time(),
+        n_items=n_items,
+        star=star,
+        function=function,
+        config_file=str(address.config_file) if address.config_file else None,
+        collector=address.collector,
+        schedd=address.schedd,
+        event_log=str(logs / f"condormap-{id}.log") if logs else None,
+    )
+
+
+def make_log(folder: Path, record: MapRecord) -> None:
+    """Make the empty event log of a new map, for this user only."""
+    log = record.log(folder)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The folder may be one for everybody (/var/tmp): whatever has that name already is not ours.
+        os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        if record.event_log is None:
+            raise
+        advice = "set CONDORMAP_LOG_DIR to a folder that you and the schedd can write, or unset it"
+        raise StorageError(error.errno, f"{error.strerror}; {advice}", str(log)) from error
 
 
 def submission_folders(folder: Path) -> list[Path]:

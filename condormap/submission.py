@@ -8,15 +8,25 @@ import dataclasses
 import json
 import os
 import sys
+import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import StorageError
 from .options import JobOptions, escape, one_line, quote
 from .paths import current_folder
-from .payload import FILES_PER_FOLDER, SELECTION_FILE, array_from, chunk_file, read_chunks
-from .store import EVENTS_FILE, MapRecord, write_json
+from .payload import (
+    CHUNKS_FILE,
+    FILES_PER_FOLDER,
+    SELECTION_FILE,
+    DamagedError,
+    array_from,
+    chunk_file,
+    read_chunks,
+)
+from .store import MapRecord, write_json
 
 # What a job gets of the environment of the process that submits it, so that the same interpreter finds the same
 # libraries; the rest is the job's own business (`environment=`).
@@ -25,6 +35,7 @@ _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTH
 # Idle jobs that a factory keeps in the queue, per slot: a claim that finds no idle job is given back.
 _IDLE_PER_SLOT, _LEAST_IDLE = 3, 10
 
+CLUSTER_FILE = "cluster.json"
 _QUEUE = "queue chunk, shard from (\n"
 
 
@@ -81,22 +92,46 @@ class Submission:
 
 
 def load_submission(folder: Path) -> Submission:
-    """Read a submission from its folder."""
-    record = json.loads((folder / "submission.json").read_bytes())
+    """Read a submission from its folder.
+
+    Raises
+    ------
+    StorageError
+        A file is missing or damaged.
+    """
     selection = folder / SELECTION_FILE
     try:
-        cluster = json.loads((folder / "cluster.json").read_bytes())["cluster"]
-    except FileNotFoundError:
-        cluster = None
-    return Submission(
-        folder,
-        record["id"],
-        record["created"],
-        tuple(read_chunks(folder)),
-        array_from(selection.read_bytes()) if selection.exists() else None,
-        cluster,
-        JobOptions(**record["options"]),
-    )
+        record = json.loads((folder / "submission.json").read_bytes())
+        if record["crc"] != checksums(folder):
+            raise DamagedError(f"{CHUNKS_FILE} or {SELECTION_FILE} is not what was written")
+        return Submission(
+            folder,
+            record["id"],
+            record["created"],
+            tuple(read_chunks(folder)),
+            array_from(selection.read_bytes()) if selection.exists() else None,
+            read_cluster(folder),
+            JobOptions(**record["options"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, DamagedError) as error:
+        raise StorageError(
+            f"{folder} is damaged: {type(error).__name__}: {error}. Restore its files, or give the map up: "
+            "condormap.remove() removes its jobs too"
+        ) from error
+
+
+def read_cluster(folder: Path) -> int | None:
+    """Return the cluster; None where it was not noted, or the note cannot be read."""
+    try:
+        return int(json.loads((folder / CLUSTER_FILE).read_bytes())["cluster"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def checksums(folder: Path) -> dict[str, int]:
+    """Return a checksum for each of a submission's tables, which a wrong byte would turn into other items."""
+    paths = [folder / name for name in (CHUNKS_FILE, SELECTION_FILE)]
+    return {path.name: zlib.crc32(path.read_bytes()) for path in paths if path.exists()}
 
 
 def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, slots: int) -> None:
@@ -126,7 +161,7 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
         "should_transfer_files": "NO",
         "initialdir": escape(one_line("the path of the current folder", current_folder())),
         "environment": quote(passed_on | dict(submission.options.environment)),
-        "log": escape(one_line("the path of the map", final.parent.parent / EVENTS_FILE)),
+        "log": escape(one_line("the path of the event log", record.log(final.parent.parent))),
         "output": f"{stdio}/$(shard)/$(chunk).out",
         "error": f"{stdio}/$(shard)/$(chunk).err",
         "batch_name": record.tag,
@@ -155,7 +190,5 @@ def rows(n_chunks: int) -> list[dict[str, str]]:
 def note_cluster(submission: Submission, cluster: int) -> Submission:
     """Note the cluster in the submission's folder, where that can be written; the queue can be asked again."""
     with contextlib.suppress(OSError):
-        write_json(
-            submission.folder / "cluster.json", {"cluster": cluster, "n_procs": len(submission.chunks)}
-        )
+        write_json(submission.folder / CLUSTER_FILE, {"cluster": cluster, "n_procs": len(submission.chunks)})
     return dataclasses.replace(submission, cluster=cluster)

@@ -29,15 +29,26 @@ from .options import JobOptions
 from .paths import data_home
 from .payload import SELECTION_FILE, array_bytes, little_endian, make_shards, write_chunks
 from .store import (
-    EVENTS_FILE,
+    GONE,
+    NEW,
     MapRecord,
+    discard,
     new_id,
     staging,
     storage_errors,
     submission_folders,
     write_json,
 )
-from .submission import Submission, describe, description_of, load_submission, note_cluster, rows
+from .submission import (
+    CLUSTER_FILE,
+    Submission,
+    checksums,
+    describe,
+    description_of,
+    load_submission,
+    note_cluster,
+    rows,
+)
 
 _CLOCKS = 600.0  # seconds by which the clocks of two machines may differ
 
@@ -85,7 +96,7 @@ def add_submission(
         submission = write_submission(
             folder, folder, record, chunks, options, slots=slots, selection=selection
         )
-    return submit_or_discard(condor, submission, lock=lock, discard=submission.folder)
+    return submit_or_discard(condor, submission, lock=lock, folder=submission.folder)
 
 
 def write_submission(
@@ -110,11 +121,13 @@ def write_submission(
         As for `add_submission`.
     """
     parent = folder / "submissions"
+    for stale in [*parent.glob(f"{NEW}*"), *parent.glob(f"{GONE}*")]:  # of a process that was killed
+        shutil.rmtree(stale, ignore_errors=True)
     number = str(len(submission_folders(folder)))
     lib = bundle(data_home())
     with staging(parent) as new:
         write_work(new, chunks, {"star": record.star, "retries": 0}, selection)
-        write_json(new / "submission.json", _new_record(options, lib))
+        write_json(new / "submission.json", _new_record(new, options, lib))
         describe(load_submission(new), final / "submissions" / number, record, lib, slots)
         os.rename(new, parent / number)
     return load_submission(parent / number)
@@ -142,18 +155,19 @@ def write_work(
         make_shards(folder / name, len(chunks))
 
 
-def _new_record(options: JobOptions, lib: Path) -> dict[str, Any]:
+def _new_record(folder: Path, options: JobOptions, lib: Path) -> dict[str, Any]:
     return {
         "id": new_id(),
         "created": time.time(),
         "user": getpass.getuser(),
         "lib": lib.name,
+        "crc": checksums(folder),
         "options": options.as_record(),
     }
 
 
-def submit_or_discard(condor: Condor, submission: Submission, *, lock: int, discard: Path) -> Submission:
-    """Submit for the first time; where that surely failed, remove the folder `discard`."""
+def submit_or_discard(condor: Condor, submission: Submission, *, lock: int, folder: Path) -> Submission:
+    """Submit for the first time; where that surely failed, remove `folder`: the submission's, or a new map's."""
     try:
         return _submit(condor, submission, lock)
     except SubmitUnknownError as error:
@@ -171,15 +185,22 @@ def submit_or_discard(condor: Condor, submission: Submission, *, lock: int, disc
                 "condormap: jobs may be in the queue; condormap.remove() with the map's tag removes them"
             )
         else:
-            shutil.rmtree(discard, ignore_errors=True)
+            discard(folder)
         raise
     except (CondorError, InvalidInputError, StorageError):
-        shutil.rmtree(discard, ignore_errors=True)
+        discard(folder)
         raise
 
 
-def complete(condor: Condor, folder: Path) -> list[Submission]:
+def complete(condor: Condor, folder: Path, log: Path) -> list[Submission]:
     """Return the submissions of a map; one whose submit was interrupted is found again, or else submitted now.
+
+    Parameters
+    ----------
+    condor : Condor
+        The map's pool.
+    folder, log : Path
+        The map's folder and its event log.
 
     Raises
     ------
@@ -193,10 +214,10 @@ def complete(condor: Condor, folder: Path) -> list[Submission]:
         return submissions
     with locked(folder) as lock:
         submissions = [load_submission(part) for part in submission_folders(folder)]
-        return [submit_once(condor, submission, lock=lock) for submission in submissions]
+        return [submit_once(condor, submission, log, lock=lock) for submission in submissions]
 
 
-def submit_once(condor: Condor, submission: Submission, *, lock: int) -> Submission:
+def submit_once(condor: Condor, submission: Submission, log: Path, *, lock: int) -> Submission:
     """Return the submission with its cluster; it is submitted unless it was before.
 
     Parameters
@@ -205,26 +226,29 @@ def submit_once(condor: Condor, submission: Submission, *, lock: int) -> Submiss
         The map's pool.
     submission : Submission
         It was read while the map's lock was held.
+    log : Path
+        The map's event log.
     lock : int
         The lock's descriptor.
     """
     if submission.cluster is not None:
         return submission
-    cluster = find_cluster(condor, submission)
-    if cluster is None:
-        return _submit(condor, submission, lock)
-    return note_cluster(submission, cluster)
-
-
-def find_cluster(condor: Condor, submission: Submission) -> int | None:
-    """Return the cluster of a submission from the queue, the history, or the map's event log."""
     cluster = condor.find_submission(submission.id, since=submission.created - _CLOCKS)
-    return _cluster_in_log(condor, submission) if cluster is None else cluster
+    if cluster is None:
+        cluster = _cluster_in_log(condor, submission, log)
+    if cluster is not None:
+        return note_cluster(submission, cluster)
+    if (submission.folder / CLUSTER_FILE).exists():
+        raise StorageError(
+            f"{submission.folder / CLUSTER_FILE} is damaged, and no cluster of this submission is in the queue, "
+            "the history or the event log; restore the file, or give the map up: condormap.remove()"
+        )
+    return _submit(condor, submission, lock)
 
 
-def _cluster_in_log(condor: Condor, submission: Submission) -> int | None:
+def _cluster_in_log(condor: Condor, submission: Submission, log: Path) -> int | None:
     """Return the cluster by the notes of a job's submit event: a schedd may keep no history, or a short one."""
-    log, offset = submission.folder.parent.parent / EVENTS_FILE, 0
+    offset = 0
     while log.exists():
         batch = condor.events(log, offset)
         for event in batch.events:

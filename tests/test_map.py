@@ -175,7 +175,7 @@ def test_jobs_are_those_of_one_cluster_in_the_order_of_their_items(squares: Cond
 
 def test_tag_and_path_say_where_everything_is(squares: CondorMap, condormap_home: Path) -> None:
     assert squares.tag == "squares"
-    assert squares.path == condormap_home / "maps" / "squares"
+    assert squares.path == (condormap_home / "maps" / "squares").resolve()
     assert "squares" in repr(squares)
     assert f"{N} items" in repr(squares)
     assert f"{N} result" in repr(squares)

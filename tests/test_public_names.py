@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
+import pickle
+import pkgutil
 import re
 import subprocess
 import sys
@@ -28,11 +30,14 @@ def test_the_public_names() -> None:
         "JobOptions",
         "JobStatus",
         "PersonalPool",
+        "clean",
         "condormap",
         "errors",
         "load",
         "map",
+        "maps",
         "remove",
+        "retag",
     ]
 
 
@@ -41,6 +46,35 @@ def test_every_public_name_is_there(name: str) -> None:
     thing = getattr(condormap, name)
     assert thing.__name__.rpartition(".")[2] == name
     assert inspect.getdoc(thing)
+
+
+@pytest.mark.parametrize("name", condormap.__all__)
+def test_the_function_has_the_names_of_the_package(name: str) -> None:
+    assert getattr(condormap.condormap, name) is getattr(condormap, name)
+    assert name in dir(condormap.condormap)
+
+
+def test_the_function_looks_like_one() -> None:
+    function = condormap.condormap
+    assert str(inspect.signature(function)).startswith("(func: 'Callable[..., Any]', /, *iterables")
+    assert repr(function) == "<function condormap.mapping.condormap>"
+    assert pickle.loads(pickle.dumps(function)) is function
+    with pytest.raises(AttributeError, match="function 'condormap' has no attribute 'condormapp'"):
+        _ = function.condormapp
+
+
+def test_a_name_is_loaded_when_it_is_first_used() -> None:
+    code = (
+        "import sys; from condormap import condormap; before = 'condormap.jobs.job' in sys.modules;"
+        "condormap.Job; print(before, 'condormap.jobs.job' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.split() == ["False", "True"]
+
+
+def test_no_module_hides_a_public_name() -> None:
+    modules = {each.name for each in pkgutil.iter_modules(condormap.__path__)}
+    assert modules & set(condormap.__all__) == {"errors"}
 
 
 def test_dir_lists_the_public_names() -> None:

@@ -9,42 +9,14 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from condormap import store
 from condormap.address import PoolAddress
-from condormap.errors import InvalidInputError, StorageError
+from condormap.errors import StorageError
 
 ADDRESS = PoolAddress(Path("/etc/condor/condor_config"), "cm.lab.example", "submit.lab.example")
-
-
-# -- tags ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("tag", ["fit", "Fit-2.1_b", "7", "a" * 64])
-def test_a_tag_that_is_free_is_taken_as_it_is(tmp_path: Path, tag: str) -> None:
-    assert store.check_tag(tmp_path, tag) == tag
-
-
-@pytest.mark.parametrize("tag", ["", "..", ".hidden", "-x", "a/b", "a b", "a\n", "é", "a" * 65, 7, b"fit"])
-def test_what_is_no_tag_is_refused(tmp_path: Path, tag: Any) -> None:
-    with pytest.raises(InvalidInputError, match="is no tag: up to 64 letters"):
-        store.check_tag(tmp_path, tag)
-
-
-def test_a_tag_in_use_is_refused_and_the_message_says_how_to_get_that_map(tmp_path: Path) -> None:
-    (tmp_path / "fit").mkdir()
-    with pytest.raises(InvalidInputError, match=r"tag 'fit' already: condormap\.load\('fit'\) returns it"):
-        store.check_tag(tmp_path, "fit")
-
-
-def test_a_tag_of_its_own_is_one(tmp_path: Path) -> None:
-    tags = {store.check_tag(tmp_path, None) for _ in range(50)}
-    assert len(tags) > 40
-    for tag in tags:
-        assert store.check_tag(tmp_path, tag) == tag
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------
@@ -84,7 +56,7 @@ def test_a_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) ->
 
 
 def test_the_record_comes_back(tmp_path: Path) -> None:
-    record = store.new_record("fit", 7, True, "__main__.f", ADDRESS)
+    record = store.new_record("id", "fit", 7, True, "__main__.f", ADDRESS)
     store.write_record(tmp_path, record)
     assert store.read_record(tmp_path) == record
     address = store.read_record(tmp_path).address
@@ -96,25 +68,27 @@ def test_the_record_comes_back(tmp_path: Path) -> None:
 
 
 def test_no_two_maps_have_the_same_id() -> None:
-    records = [store.new_record("fit", 7, True, "f", ADDRESS) for _ in range(100)]
-    assert len({record.id for record in records}) == 100
+    assert len({store.new_id() for _ in range(100)}) == 100
 
 
-def test_another_layout_is_refused_in_words(tmp_path: Path) -> None:
-    store.write_record(tmp_path, store.new_record("fit", 7, True, "f", ADDRESS))
+@pytest.mark.parametrize(("layout", "age"), [(1, "an older"), (99, "a newer"), ("x", "a newer")])
+def test_another_layout_is_refused_in_words(tmp_path: Path, layout: int | str, age: str) -> None:
+    store.write_record(tmp_path, store.new_record("id", "fit", 7, True, "f", ADDRESS))
     path = tmp_path / store.RECORD_FILE
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"layout": 99, "new": 1}))
-    with pytest.raises(StorageError, match=r"written in layout 99; this version .* reads layout 1\. Load"):
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"layout": layout, "new": 1}))
+    with pytest.raises(StorageError, match=f"by {age} version of condormap, in layout {layout!r}; .* Load"):
         store.read_record(tmp_path)
+    id, address = store.read_identity(tmp_path)
+    assert (id, address.schedd) == ("id", "submit.lab.example")
 
 
 @pytest.mark.parametrize(
-    "content", [None, "", "[]", "{}", '"text"', '{"layout": 1}', '{"layout": 1, "x": 1}']
+    "content", [None, "", "[]", "{}", '"text"', '{"layout": 2}', '{"layout": 2, "x": 1}']
 )
 def test_a_folder_that_is_no_map_is_refused(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / store.RECORD_FILE).write_text(content)
-    with pytest.raises(StorageError, match="is no map"):
+    with pytest.raises(StorageError, match="no map that can be read"):
         store.read_record(tmp_path)
 
 

@@ -22,7 +22,7 @@ ADDRESS = PoolAddress(None, "cm.lab.example", "submit.lab.example")
 
 
 def write(folder: Path, chunks: list[range], **more: Any) -> Submission:
-    record = store.new_record("fit", 7, False, "f", ADDRESS)
+    record = store.new_record("id", "fit", 7, False, "f", ADDRESS)
     return write_submission(folder, folder, record, chunks, JobOptions(cpus=2), slots=1, **more)
 
 

@@ -1,0 +1,167 @@
+"""`maps()`: what maps there are, by their folders alone; no pool is asked."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from . import store
+from .errors import InvalidInputError
+from .payload import CHUNKS_FILE
+from .submission import read_cluster
+from .tags import all_tags, folder_of
+
+# Job terminated, job aborted, cluster removed (HTCondor manual, "Job Event Log Codes"), at the start of an event.
+_ENDS = re.compile(rb"\n(005|009|036) \((\d+)\.")
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class MapInfo:
+    """A map, as its folder tells.
+
+    Parameters
+    ----------
+    tag : str
+        Its name, for `condormap.load`.
+    created : datetime
+        When it was made.
+    function : str
+        The function's name.
+    items : int
+        How many items it was made with.
+    jobs : int
+        How many jobs it has, those that are not in the queue yet included.
+    ended : int or None
+        How many of them have left the queue; None where the event log cannot be read here.
+    path : Path
+        Its folder.
+    damage : str
+        Why it cannot be loaded, where that is so.
+    """
+
+    tag: str
+    created: datetime.datetime | None
+    function: str
+    items: int
+    jobs: int
+    ended: int | None
+    path: Path
+    damage: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """All its jobs have left the queue."""
+        return not self.damage and self.ended is not None and self.ended >= self.jobs
+
+    @property
+    def summary(self) -> str:
+        """How far it is, in words."""
+        if self.damage:
+            return self.damage
+        if self.ended is None:
+            return f"{self.jobs} jobs; the event log is not on this machine"
+        if self.finished:
+            return "finished"
+        return f"{self.ended} of {self.jobs} jobs have ended"
+
+
+class MapList(list[MapInfo]):
+    """Maps, shown as a table."""
+
+    _HEAD = ("tag", "created", "items", "function", "state")
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
+            (m.tag, f"{m.created:%Y-%m-%d %H:%M}" if m.created else "?", str(m.items), m.function, m.summary)
+            for m in self
+        ]
+
+    def __repr__(self) -> str:
+        if not self:
+            return "no maps"
+        rows = [self._HEAD, *self._rows()]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(self._HEAD) - 1)]
+        return "\n".join(
+            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
+            for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in self._HEAD)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows()
+        )
+        return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def maps() -> MapList:
+    """Return the maps in condormap's folder, the oldest first; no pool is asked.
+
+    Returns
+    -------
+    list of MapInfo
+        It is shown as a table.
+    """
+    found = MapList()
+    for tag in all_tags():
+        try:
+            info = map_info(tag)
+        except InvalidInputError:
+            continue  # it was removed a moment ago
+        if info.tag == tag:  # else a tag that it no longer has
+            found.append(info)
+    found.sort(
+        key=lambda info: (info.created is not None, info.created and info.created.timestamp(), info.tag)
+    )
+    return found
+
+
+def map_info(tag: str) -> MapInfo:
+    """Return what the folder of one map tells."""
+    folder = folder_of(tag)
+    try:
+        record = store.read_record(folder)
+        created = datetime.datetime.fromtimestamp(record.created).astimezone()
+        sizes = [
+            ((part / CHUNKS_FILE).stat().st_size // 16, read_cluster(part))
+            for part in store.submission_folders(folder)
+        ]
+        n_jobs = sum(size for size, _ in sizes)
+        ended = _ended(record.log(folder), sizes) if sizes else 0
+        return MapInfo(record.tag, created, record.function, record.n_items, n_jobs, ended, folder)
+    except OSError as error:
+        return MapInfo(tag, None, "?", 0, 0, None, folder, str(error))
+
+
+def _ended(log: Path, sizes: list[tuple[int, int | None]]) -> int | None:
+    """Return how many jobs have left the queue, of submissions of so many jobs each in these clusters."""
+    try:
+        ended, gone = _ends(log)
+    except OSError:
+        return None
+    return sum(
+        0 if cluster is None else n_jobs if cluster in gone else min(ended[cluster], n_jobs)
+        for n_jobs, cluster in sizes
+    )
+
+
+def _ends(log: Path) -> tuple[Counter[int], set[int]]:
+    """Return how many jobs of each cluster have ended, and which clusters are gone as a whole."""
+    ended: Counter[int] = Counter()
+    gone: set[int] = set()
+    rest = b"\n"
+    with log.open("rb") as file:
+        while block := file.read(_BLOCK):
+            lines, newline, begun = (rest + block).rpartition(b"\n")
+            for kind, cluster in _ENDS.findall(lines):
+                if kind == b"036":
+                    gone.add(int(cluster))
+                else:
+                    ended[int(cluster)] += 1
+            rest = newline + begun
+    return ended, gone
