@@ -15,7 +15,7 @@ from .results import Errors, InOrder, Item, Results
 from .state import MapState
 from .status import ItemState
 from .steering import Steering
-from .store import EVENTS_FILE, read_record
+from .store import read_record
 from .submitting import complete
 from .times import deadline
 from .waiting import Waiter
@@ -174,7 +174,7 @@ class CondorMap:
 
         clusters = {s.cluster: len(s.chunks) for s in self._state.submissions if s.cluster is not None}
         if self._jobs is None or len(self._jobs.clusters) != len(clusters):
-            log, released = self.path / EVENTS_FILE, self._state.note_end_of_holds
+            log, released = self._record.log(self.path), self._state.note_end_of_holds
             self._jobs = group_of(self._condor, clusters, log, released)
         return self._jobs
 
