@@ -336,6 +336,23 @@ def test_actions_on_some_jobs_of_a_factory_leave_the_factory_alone() -> None:
     assert cluster.status[5] is JobStatus.IDLE
 
 
+# -- what a schedd forgets --------------------------------------------------------------------------------------
+
+
+def test_a_job_that_the_schedd_has_left_out_after_a_release_runs_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Released while it was still being stopped, and the list of jobs that can run made without it meanwhile."""
+    monkeypatch.setattr("condormap.jobs.waiting._FIRST_CHECK", 5.0)
+    stubborn = """"-c 'trap : TERM; while :; do sleep 0.1; done'\""""
+    (job,) = submitted({"executable": "/bin/sh", "arguments": stubborn, "job_max_vacate_time": "3"})
+    assert job.wait(60, for_=JobStatus.RUNNING)
+    job.hold()
+    job.release()
+    assert submitted({"executable": "/bin/true"}).wait(60)
+    assert job.wait(60, for_=JobStatus.RUNNING)
+
+
 # -- arguments of a wrong type ---------------------------------------------------------------------------------
 
 

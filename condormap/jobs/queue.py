@@ -11,6 +11,7 @@ from typing import Any
 
 from ..condor import Condor
 from ..errors import NoSuchJobError, RefusedError
+from ..status import JobStatus
 from .ad import JobAd, KeptAd
 from .part import Part, by_schedd, constraint
 from .record import ATTRIBUTES
@@ -63,6 +64,27 @@ def _find(part: Part, present: Set[int], deadline: float | None) -> None:
             state.record(proc).never_made()
         else:
             state.record(proc).not_found()
+
+
+def look_anew(parts: Iterable[Part], deadline: float | None = None) -> None:
+    """Have the schedds look at their idle jobs anew, if one of these is idle and this user's.
+
+    A schedd (25.14) may leave an idle job out for 20 minutes: when the claim that it was to run on was refused,
+    and when it was released while it was still being stopped for a hold. It looks at all of them again when an
+    attribute such as JobPrio is set, be it to what it was.
+    """
+    for condor, group in by_schedd(parts):
+        idle = (
+            f"{part.state.cluster}.{proc}"
+            for part in group
+            for proc in part.unfinished()
+            if part.state.record(proc).status is JobStatus.IDLE and proc not in part.state.unmade
+        )
+        if (job := next(idle, None)) is not None:
+            cluster, _, proc = job.partition(".")
+            which = f"ClusterId == {cluster} && ProcId == {proc}"
+            for ad in condor.query(which, ["JobPrio"], deadline=deadline):
+                condor.edit({"JobPrio": str(ad.get("JobPrio", 0))}, jobs=[job], deadline=deadline)
 
 
 def past(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from ..condor import within
 from ..errors import (
+    CondorError,
     DeadlineError,
     InvalidInputError,
     JobError,
@@ -20,7 +22,7 @@ from ..patience import Patience
 from ..status import JobStatus, hold_advice
 from ..times import deadline
 from .part import Part
-from .queue import refresh
+from .queue import look_anew, refresh
 from .record import JobRecord
 
 #: What can be waited for: all jobs' ends, the first one's, or states that each job is to have been in.
@@ -127,6 +129,8 @@ class _Watch:
         now = time.monotonic()
         if now > self._check.due:
             self.look(everything=True)
+            with contextlib.suppress(CondorError):  # if nobody answers, `look` has seen to that
+                look_anew(self._parts, self._deadline())
             self._check.asked(now)
         elif now > self._ask.due:
             self.look(everything=False)
