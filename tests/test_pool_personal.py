@@ -349,7 +349,7 @@ def test_a_claim_that_nobody_uses_is_given_up(pool: PersonalPool, tmp_path: Path
         (tmp_path / "stuck").touch()
         log = submit(disposable, "exit 0", "request_memory = 512")
         until(lambda: "claiming protocol successful" in startd_log.read_text())
-        until(lambda: "Claimed/Idle -> Preempting" in startd_log.read_text(), seconds=60)
+        until(lambda: "Claimed/Idle -> Preempting" in startd_log.read_text(), seconds=40)
         (tmp_path / "stuck").unlink()
         until(lambda: happened(log, 5))  # it asks for the whole pool
 
