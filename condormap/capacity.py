@@ -6,7 +6,7 @@ import re
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -112,6 +112,8 @@ def jobs_at_once(condor: Condor, options: JobOptions) -> int:
     ImpossibleRequestError
         It is a personal pool, and can never run one such job.
     """
+    if options.retry_memory is not None:  # what it would ask for at last has to fit as well
+        jobs_at_once(condor, replace(options, memory=options.retry_memory, retry_memory=None))
     found = capacity(condor)
     if found is None:
         return _UNKNOWN
@@ -161,7 +163,8 @@ def _asked(options: JobOptions) -> Size:
     """Return the sizes that a job asks for, as far as they are numbers."""
     commands = _commands(options)
     cpus = commands["request_cpus"]
-    memory = _megabytes(commands["request_memory"], 1)
+    own = "request_memory" in {name.lower() for name in options.submit}
+    memory = _megabytes(commands["request_memory"], 1) if own else options.memory_mb
     disk = _megabytes(commands.get("request_disk", ""), _KB_PER_MB)
     return Size(max(1, int(cpus)) if cpus.isdecimal() else 1, memory or 1, disk or 0)
 

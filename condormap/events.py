@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .more_memory import holds_of, is_for_memory
 from .status import JobStatus
 
 
@@ -97,6 +98,8 @@ class JobFacts:
         HTCondor's codes of the hold.
     exit_code, signal : int or None
         How it ended.
+    memory_holds : int
+        How often it was held because it used more memory than it asked for.
     """
 
     status: JobStatus = JobStatus.IDLE
@@ -106,6 +109,7 @@ class JobFacts:
     subcode: int = 0
     exit_code: int | None = None
     signal: int | None = None
+    memory_holds: int = 0
 
     def note(self, kind: int, info: Mapping[str, Any]) -> bool:
         """Take note of an event, by its number and its attributes; return whether it tells of the state."""
@@ -117,6 +121,7 @@ class JobFacts:
             self.host = str(info.get("SlotName") or info.get("ExecuteHost", ""))
         elif kind == _HELD:
             self.note_hold(info)
+            self.memory_holds += is_for_memory(self.code, self.subcode)
         elif kind == _ABORTED:
             self.reason = str(info.get("Reason", ""))
         elif kind == _TERMINATED:
@@ -136,6 +141,7 @@ class JobFacts:
         self.host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or self.host)
         if self.status is JobStatus.HELD:
             self.note_hold(ad)
+            self.memory_holds = holds_of(ad)
         elif self.status is JobStatus.REMOVED:
             self.reason = str(ad.get("RemoveReason") or self.reason)
         elif self.status is JobStatus.COMPLETED:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .errors import JobDiedError, JobError, JobHeldError, JobLostError, JobRemovedError
-from .holds import advice, as_items, asked_for, in_words
+from .holds import advice, as_items, in_words
 from .status import ItemState, hold_in_words
 from .submission import Submission
 from .tracking import TrackedJob
@@ -24,8 +24,7 @@ def held(job: TrackedJob) -> JobHeldError:
     """Return the error of a job that is on hold."""
     text = f"{_what(job)} is on hold: {hold_in_words(job.code, job.subcode)}"
     text += f" ({job.reason.rstrip('.')})" if job.reason else ""
-    asked = asked_for(job.submission.options, job.code, job.subcode)
-    text += f"; {advice(job.code, job.subcode, asked)}"
+    text += f"; {advice(job.code, job.subcode)}"
     return JobHeldError(text, job=job.id, items=as_items(job.items), code=job.code, subcode=job.subcode)
 
 

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .options import JobOptions
+from .more_memory import is_for_memory
 from .status import hold_advice, hold_in_words
 
-_MEMORY = ((34, 102), (21, 102))  # by the kernel's accounts, and by a startd without them
 _DISK = (34, 104)
 _ENOUGH = 1.25  # times what was used
 #: What the schedd is asked of a held job.
-ATTRIBUTES = "ClusterId ProcId ResidentSetSize RequestMemory DiskUsage RequestDisk".split()
+ATTRIBUTES = "ClusterId ProcId ResidentSetSize MemoryProvisioned DiskUsage RequestDisk".split()
 
 Items = range | tuple[int, ...]
 
@@ -75,18 +74,18 @@ def hold(info: HoldInfo, items: Items, ad: Mapping[str, Any]) -> Hold:
         What the schedd says of it, if anything; see `ATTRIBUTES`.
     """
     job, code, subcode, reason = info
-    asked, used = _megabytes(ad, "RequestMemory", 1), _megabytes(ad, "ResidentSetSize", 1024)
+    asked, used = _megabytes(ad, "MemoryProvisioned", 1), _megabytes(ad, "ResidentSetSize", 1024)
     if (code, subcode) == _DISK:
         asked, used = _megabytes(ad, "RequestDisk", 1024), _megabytes(ad, "DiskUsage", 1024)
     words = hold_in_words(code, subcode)
-    if (code, subcode) in (*_MEMORY, _DISK) and asked and used > asked:
+    if (is_for_memory(code, subcode) or (code, subcode) == _DISK) and asked and used > asked:
         words = f"used {used} MB of {asked} MB"
     elif reason:
         words += f" ({reason.rstrip('.')})"
     return Hold(job, items, code, subcode, reason, words, advice(code, subcode, asked, used))
 
 
-def advice(code: int, subcode: int, asked: int, used: int = 0) -> str:
+def advice(code: int, subcode: int, asked: int = 0, used: int = 0) -> str:
     """Return what to do about a hold.
 
     Parameters
@@ -96,15 +95,14 @@ def advice(code: int, subcode: int, asked: int, used: int = 0) -> str:
     asked, used : int
         MB of memory (or disk) that the job asked for and used; 0 where that isn't known.
     """
-    if (code, subcode) in (*_MEMORY, _DISK):
+    if is_for_memory(code, subcode) or (code, subcode) == _DISK:
         option = "disk" if (code, subcode) == _DISK else "memory"
+        if not asked:
+            return (
+                f"m.edit({option}=...) asks for more, m.release() goes on; m.holds() tells how much was used"
+            )
         return f"m.edit({option}={_larger(asked, used)!r}); m.release()"
     return "m.release()" if code == 1 else hold_advice(code, subcode)
-
-
-def asked_for(options: JobOptions, code: int, subcode: int) -> int:
-    """Return the MB of memory (or disk) that a job with these options asked for; 0 where that isn't known."""
-    return options.disk_mb if (code, subcode) == _DISK else options.memory_mb
 
 
 def as_items(items: Sequence[int]) -> Items:
@@ -123,7 +121,7 @@ def in_words(items: Sequence[int]) -> str:
 
 def _larger(asked: int, used: int) -> str:
     """Return a size that is enough, as somebody would type it."""
-    size = 2 * (asked or 512)
+    size = 2 * asked
     while size < used * _ENOUGH:
         size *= 2
     return f"{size}MB" if size % 1024 else f"{size // 1024}GB"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from . import more_memory
 from .errors import InvalidInputError
 
 _UNITS = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
@@ -16,6 +17,14 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
 _COMMAND = re.compile(r"(?:[+]|my\.)?[a-z_][a-z0-9_]*", re.IGNORECASE)
 _TEXT = (str, int, float, os.PathLike)  # what is written as text
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_INTEGERS: Mapping[str, int | None] = {  # option -> its least value
+    "cpus": 1,
+    "gpus": 0,
+    "priority": None,
+    "retries": 0,
+    "max_failures": 1,
+}
 
 # What condormap sets itself; a job would not run, or not be found again, with another value.
 RESERVED = frozenset(
@@ -80,6 +89,15 @@ class JobOptions:
         The group that the usage is charged to.
     submit : mapping of str to str
         Any other submit command, as in a submit file.
+    retries : int
+        How often an item whose process died is tried again in its job, and how often a job that died is run
+        again. What it had finished is kept.
+    retry_memory : int, str or None
+        A job that HTCondor holds because it used more memory than it asked for is tried again with twice as much
+        and so on, up to this size.
+    max_failures : int or None
+        When so many items have failed, whoever waits for the map removes its other jobs and raises
+        `TooManyFailuresError`.
 
     Raises
     ------
@@ -97,10 +115,15 @@ class JobOptions:
     batch_name: str | None = None
     accounting_group: str | None = None
     submit: Mapping[str, str] = field(default_factory=dict)
+    retries: int = 0
+    retry_memory: int | str | None = None
+    max_failures: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("cpus", 1), ("gpus", 0), ("priority", None)):
+        for name, least in _INTEGERS.items():
             value = getattr(self, name)
+            if value is None and name == "max_failures":
+                continue
             if (
                 isinstance(value, bool)
                 or not hasattr(value, "__index__")
@@ -129,12 +152,37 @@ class JobOptions:
             if not isinstance(value, _TEXT):
                 raise InvalidInputError(f"submit: {command} must be text, a number or a path, not {value!r}")
             one_line(command, value)
+        if self.retry_memory_mb is not None and self.retry_memory_mb <= self.memory_mb:
+            raise InvalidInputError(
+                f"retry_memory must be more than memory ({self.memory_mb} MB), not {self.retry_memory!r}"
+            )
+        own = {command.lower() for command in self.submit}
+        for option, command in self._commands_of_options():
+            if command in own:
+                raise InvalidInputError(f"{option}= sets the submit command {command!r}: give either of them")
         self.commands()  # refuses what is wrong with the rest
+
+    def _commands_of_options(self) -> list[tuple[str, str]]:
+        """Return the submit commands that options which are set stand for, and that would undo each other."""
+        pairs = [("retries", "max_retries"), ("retries", "on_exit_remove"), ("retries", "retry_until")]
+        pairs += [("retry_memory", "request_memory"), ("retry_memory", "periodic_release")]
+        return [(option, command) for option, command in pairs if getattr(self, option)]
 
     @property
     def memory_mb(self) -> int:
         """The memory in MB."""
         return megabytes(self.memory, "memory")
+
+    @property
+    def retry_memory_mb(self) -> int | None:
+        """The largest memory in MB that a job is tried again with."""
+        return None if self.retry_memory is None else megabytes(self.retry_memory, "retry_memory")
+
+    @property
+    def request_memory(self) -> str:
+        """The memory in MB as HTCondor evaluates it: more with each hold, where it is to be tried again."""
+        cap = self.retry_memory_mb
+        return str(self.memory_mb) if cap is None else more_memory.request(self.memory_mb, cap)
 
     @property
     def disk_mb(self) -> int:
@@ -152,13 +200,17 @@ class JobOptions:
 
     def commands(self) -> dict[str, str]:
         """Return the submit commands: name -> value."""
-        commands = {"request_cpus": str(self.cpus), "request_memory": str(self.memory_mb)}
+        commands = {"request_cpus": str(self.cpus), "request_memory": self.request_memory}
         if self.disk is not None:
             commands["request_disk"] = str(self.disk_mb * 1024)  # in KB
         if self.gpus:
             commands["request_gpus"] = str(self.gpus)
         if self.priority:
             commands["priority"] = str(self.priority)
+        if self.retries:
+            commands["max_retries"] = str(self.retries)
+        if (cap := self.retry_memory_mb) is not None:
+            commands["periodic_release"] = more_memory.periodic_release(self.memory_mb, cap)
         for name in ("requirements", "batch_name", "accounting_group"):
             value = getattr(self, name)
             if value is not None:

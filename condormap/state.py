@@ -23,6 +23,7 @@ from .condor import Condor
 from .errors import JobError
 from .following import GRACE, Following
 from .holds import HoldInfo
+from .more_memory import is_for_memory, is_tried_again
 from .outcomes import Outcomes
 from .payload import RESULT
 from .snapshot import SNAPSHOT_FILE, Snapshot
@@ -30,6 +31,8 @@ from .status import ItemState, JobStatus
 from .store import MapRecord, submission_folders
 from .submission import Submission, load_submission
 from .tracking import ATTRIBUTES, JobTable, TrackedJob
+
+_RELEASE = 600.0  # seconds in which HTCondor releases a job that is tried again; it looks every minute or so
 
 
 class MapState:
@@ -279,7 +282,7 @@ class MapState:
             if cluster in self.jobs.gone and time.monotonic() > self.jobs.gone[cluster] + GRACE:
                 return ItemState.REMOVED if self.jobs.damage is None else ItemState.LOST
             return ItemState.HELD if cluster in self.jobs.paused and self._holds_count() else None
-        if job.status == JobStatus.HELD and self._holds_count():
+        if job.status == JobStatus.HELD and self._holds_count() and not self._is_tried_again(job):
             return ItemState.HELD
         if not job.is_over or (submission.id, chunk) in self._following:
             return None
@@ -293,6 +296,13 @@ class MapState:
         if job is not None:
             return HoldInfo(job.id, job.code, job.subcode, job.reason)
         return HoldInfo(str(submission.cluster), 1, 0, self.jobs.paused.get(submission.cluster or 0, ""))
+
+    def _is_tried_again(self, job: TrackedJob) -> bool:
+        """Tell whether HTCondor will release a held job by itself, with more memory."""
+        options, patient = job.submission.options, time.monotonic() < self.changed + _RELEASE
+        if not (patient and is_for_memory(job.code, job.subcode)):
+            return False
+        return is_tried_again(job.memory_holds, options.memory_mb, options.retry_memory_mb)
 
     def _holds_count(self) -> bool:
         return time.monotonic() > self._holds_ended + GRACE

@@ -26,13 +26,8 @@ from .waiting import Waiter
 FAILED = (ItemState.ERROR, ItemState.REMOVED, ItemState.LOST)
 
 _REMOVAL = 60.0  # seconds that removed jobs may take to leave; a running one gets time to end
-# What can be changed of jobs that are in the queue: option -> attribute, and its value.
-_ATTRIBUTES: Mapping[str, tuple[str, Callable[[JobOptions], int]]] = {
-    "cpus": ("RequestCpus", lambda options: options.cpus),
-    "memory": ("RequestMemory", lambda options: options.memory_mb),
-    "disk": ("RequestDisk", lambda options: options.disk_mb * 1024),
-    "priority": ("JobPrio", lambda options: options.priority),
-}
+# What can be changed of jobs that are in the queue.
+_EDITABLE = ("cpus", "memory", "disk", "priority")
 
 
 class Steering:
@@ -135,12 +130,12 @@ class Steering:
     def edit(self, changes: Mapping[str, Any]) -> ActResult:
         """Change what the jobs in the queue ask for; see `CondorMap.edit`."""
         state = self._state
-        make_options(changes, self.options)  # refuses what is unknown or wrong
-        fixed = sorted(changes.keys() - _ATTRIBUTES.keys())
+        _changed(self.options, changes)  # refuses what is unknown or wrong
+        fixed = sorted(changes.keys() - set(_EDITABLE))
         if fixed or not changes:
             what = f"{', '.join(fixed)} of jobs that are in the queue" if fixed else "nothing"
             raise InvalidInputError(
-                f"edit() cannot change {what}: it can change {', '.join(_ATTRIBUTES)}. To run the unfinished "
+                f"edit() cannot change {what}: it can change {', '.join(_EDITABLE)}. To run the unfinished "
                 "items with other options, m.remove(), and then m.retry() with them"
             )
         with locked(self._path):
@@ -158,13 +153,11 @@ class Steering:
                     "edit() found no job of the map in the queue; m.retry() runs failed items again, and takes "
                     "changed options too"
                 )
-            jobs_at_once(
-                self._condor, make_options(changes, queued[-1].options)
-            )  # refuses what can never run
+            jobs_at_once(self._condor, _changed(queued[-1].options, changes))  # refuses what can never run
             edited = 0
             for submission in queued:
-                options = make_options(changes, submission.options)
-                values = {_ATTRIBUTES[name][0]: str(_ATTRIBUTES[name][1](options)) for name in changes}
+                options = _changed(submission.options, changes)
+                values = _attributes(submission.options, options, changes)
                 edited += self._condor.edit(values, jobs=[str(submission.cluster)], cluster_ads=True)
                 state.replace(note_options(submission, options))
         return ActResult({"TotalSuccess": edited})
@@ -172,7 +165,7 @@ class Steering:
     def retry(self, items: Iterable[int] | None, chunksize: int | str, changes: Mapping[str, Any]) -> None:
         """Run items again; see `CondorMap.retry`."""
         state = self._state
-        options = make_options(changes, self.options)
+        options = _changed(self.options, changes)
         plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
         if (
             time.monotonic() < self._removing_until
@@ -247,6 +240,29 @@ class Steering:
             if str(submission.cluster) in jobs:  # a whole cluster, which makes no jobs while it is held
                 wanted.update(state.open_items(submission, chunk))
         return jobs, sorted(wanted)
+
+
+def _changed(options: JobOptions, changes: Mapping[str, Any]) -> JobOptions:
+    """Return changed options; no more memory is tried than what is asked for now, if that is the larger."""
+    if "memory" in changes and options.retry_memory_mb is not None:
+        without = make_options({**changes, "retry_memory": None}, options)
+        if without.memory_mb >= options.retry_memory_mb:
+            return without
+    return make_options(changes, options)
+
+
+def _attributes(before: JobOptions, options: JobOptions, changed: Iterable[str]) -> dict[str, str]:
+    """Return the attributes of a job that stand for changed options: name -> expression."""
+    every = {
+        "cpus": ("RequestCpus", str(options.cpus)),
+        "memory": ("RequestMemory", options.request_memory),
+        "disk": ("RequestDisk", str(options.disk_mb * 1024)),
+        "priority": ("JobPrio", str(options.priority)),
+    }
+    values = dict(every[option] for option in changed)
+    if "RequestMemory" in values and before.retry_memory is not None:
+        values["PeriodicRelease"] = options.commands().get("periodic_release", "false")
+    return values
 
 
 def _run(items: Sequence[int]) -> Sequence[int]:

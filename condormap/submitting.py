@@ -126,7 +126,7 @@ def write_submission(
     number = str(len(submission_folders(folder)))
     lib = bundle(data_home())
     with staging(parent) as new:
-        write_work(new, chunks, {"star": record.star, "retries": 0}, selection)
+        write_work(new, chunks, {"star": record.star, "retries": options.retries}, selection)
         write_json(new / "submission.json", _new_record(new, options, lib))
         describe(load_submission(new), final / "submissions" / number, record, lib, slots)
         os.rename(new, parent / number)

@@ -22,7 +22,7 @@ _SUBMIT, _EXECUTE = EventType.SUBMIT, EventType.EXECUTE
 #: The attributes of an ad that `JobTable.compare` and `JobTable.take_ad` read.
 ATTRIBUTES = (
     "ClusterId ProcId CondormapSubmission CondormapChunk JobStatus HoldReason HoldReasonCode HoldReasonSubCode"
-    " RemoveReason ExitCode ExitBySignal ExitSignal RemoteHost LastRemoteHost"
+    " NumHoldsByReason RemoveReason ExitCode ExitBySignal ExitSignal RemoteHost LastRemoteHost"
 ).split()
 
 Key = tuple[str, int]  # a submission's id, and the chunk

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Gate
@@ -24,28 +26,30 @@ def watchful() -> Iterator[PersonalPool]:
         "STARTER_UPDATE_INTERVAL": "1",
         "POLLING_INTERVAL": "1",
         "PROCD_MAX_SNAPSHOT_INTERVAL": "1",
+        "PERIODIC_EXPR_INTERVAL": "1",
     }
     with PersonalPool(cpus=2, memory=4096, fsync=False, settings=often) as pool:
         yield pool
 
 
-def test_the_advice_for_a_job_that_used_too_much_memory_works_as_it_is_typed(
-    watchful: PersonalPool, tmp_path: Path
-) -> None:
-    def function(x: int) -> int:
-        if x == 2:
-            ballast = b"x" * (300 << 20)
-            ran = tmp_path / "ran"
-            if not ran.exists():
-                ran.touch()
-                time.sleep(60)  # until the execute machine has looked at it, and holds the job
-            del ballast
-        return x
+def hungry_at_2(x: int) -> int:
+    """Use 300 MB at item 2; wait to be held where the slot has less."""
+    if x == 2:
+        ballast = b"x" * (300 << 20)
+        if memory_of_slot() < 350:
+            time.sleep(60)
+        del ballast
+    return x
 
-    m = condormap(function, range(4), pool=watchful, chunksize=4, memory=128)
-    with pytest.raises(
-        JobHeldError, match=r"it used more memory than it asked for.*m\.edit\(memory='256MB'\)"
-    ):
+
+def memory_of_slot() -> int:
+    ad = Path(os.environ["_CONDOR_MACHINE_AD"]).read_text()
+    return int(ad.partition("\nMemory = ")[2].partition("\n")[0])
+
+
+def test_the_advice_for_a_job_that_used_too_much_memory_works_as_it_is_typed(watchful: PersonalPool) -> None:
+    m = condormap(hungry_at_2, range(4), pool=watchful, chunksize=4, memory=128)
+    with pytest.raises(JobHeldError, match=r"used more memory than it asked for.*m\.edit\(memory=\.\.\.\)"):
         m.wait(timeout=60)
     (held,) = m.holds()
     assert (held.job, held.items, held.code, held.subcode) == (m.jobs[0].id, range(2, 4), 21, 102)
@@ -58,22 +62,86 @@ def test_the_advice_for_a_job_that_used_too_much_memory_works_as_it_is_typed(
     assert m.holds() == []
 
 
+# -- retry_memory ----------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_used_too_much_memory_is_tried_again_with_more(watchful: PersonalPool) -> None:
+    m = condormap(hungry_at_2, range(4), pool=watchful, chunksize=4, memory=100, retry_memory="1GB")
+    assert m.results(timeout=60) == [0, 1, 2, 3]
+    attempts = [item.attempt for item in sorted(m.as_completed(), key=lambda item: item.index)]
+    assert attempts[:2] == [0, 0]
+    assert attempts[2] == attempts[3] > 0
+    condor, there = connect(watchful.address), f'CondormapMap == "{m._record.id}"'
+    until(lambda: condor.history(there, ["MemoryProvisioned"]))
+    assert condor.history(there, ["MemoryProvisioned"])[0]["MemoryProvisioned"] == 400
+
+
+def test_it_stays_on_hold_when_the_largest_memory_was_too_little_and_the_advice_works(
+    watchful: PersonalPool,
+) -> None:
+    m = condormap(hungry_at_2, range(4), pool=watchful, chunksize=4, memory=100, retry_memory=150)
+    with pytest.raises(JobHeldError, match="used more memory"):
+        m.wait(timeout=60)
+    (held,) = m.holds()
+    assert held.words.endswith(" MB of 150 MB")
+    exec(held.advice, {"m": m})
+    assert m.results(timeout=60) == [0, 1, 2, 3]
+
+
+def test_a_hold_by_the_user_gives_no_more_memory(pool: PersonalPool, gate: Gate) -> None:
+    m = condormap(lambda x: gate.wait() or x, [1], pool=pool, memory=100, retry_memory=200)
+    until(lambda: m.status == {ItemState.RUNNING: 1})
+    m.hold()
+    until(lambda: m.status == {ItemState.HELD: 1})
+    m.release()
+    until(lambda: m.status == {ItemState.RUNNING: 1})
+    (ad,) = connect(pool.address).query(f'CondormapMap == "{m._record.id}"', ["MemoryProvisioned"])
+    assert ad["MemoryProvisioned"] == 100
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"memory": 200, "retry_memory": 100}, r"retry_memory must be more than memory \(200 MB\)"),
+        ({"retry_memory": "much"}, "retry_memory must be"),
+        ({"retry_memory": "1TB"}, "can never"),
+        ({"retry_memory": "2GB", "submit": {"Periodic_Release": "true"}}, "give either of them"),
+        ({"retries": 1, "submit": {"max_retries": "2"}}, "give either of them"),
+        ({"retries": -1}, "retries must be an integer of 0 or more"),
+        ({"max_failures": 0}, "max_failures must be an integer of 1 or more"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    pool: PersonalPool, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        condormap(abs, [1], pool=pool, **options)
+
+
+# -- holds in words --------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("code", "subcode", "ad", "words"),
     [
         (
             34,
             102,
-            {"RequestMemory": 512, "ResidentSetSize": 612 * 1024},
+            {"MemoryProvisioned": 512, "ResidentSetSize": 612 * 1024},
             "used 612 MB of 512 MB; m.edit(memory='1GB')",
         ),
         (
             34,
             102,
-            {"RequestMemory": 512, "ResidentSetSize": 1 << 20},
+            {"MemoryProvisioned": 512, "ResidentSetSize": 1 << 20},
             "used 1024 MB of 512 MB; m.edit(memory='2GB')",
         ),
-        (34, 102, {}, "it used more memory than it asked for (why); m.edit(memory='1GB'); m.release()"),
+        (
+            34,
+            102,
+            {},
+            "it used more memory than it asked for (why); m.edit(memory=...) asks for more, m.release()",
+        ),
         (
             34,
             104,

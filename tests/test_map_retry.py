@@ -174,6 +174,36 @@ def test_items_of_a_job_that_died_run_again_and_finished_ones_are_kept(
     assert [diary.calls(item) for item in range(4)] == [1, 1, 2, 1]
 
 
+def test_a_job_that_died_is_run_again_by_itself_where_that_is_wanted(
+    pool: PersonalPool, diary: Diary
+) -> None:
+    def function(x: int) -> int:
+        if diary.note(x) < 2 and x == 2:
+            time.sleep(0.5)
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+        return x
+
+    m = condormap(function, range(4), pool=pool, chunksize=4, retries=2)
+    assert m.results(timeout=60) == [0, 1, 2, 3]
+    assert [diary.calls(item) for item in range(4)] == [1, 1, 3, 1]
+
+
+def test_an_item_whose_process_died_is_tried_again_in_its_job_where_that_is_wanted(
+    pool: PersonalPool, diary: Diary
+) -> None:
+    def function(x: int) -> int:
+        if diary.note(x) < 2:
+            os._exit(3)
+        return x
+
+    m = condormap(function, [5, 6], pool=pool, chunksize=2, retries=1)
+    assert m.wait(timeout=30)
+    assert m.status == {ItemState.ERROR: 2}
+    assert m.retry().results(timeout=30) == [5, 6]
+    assert [diary.calls(item) for item in (5, 6)] == [3, 3]
+
+
 # -- items on hold ---------------------------------------------------------------------------------------------
 
 
