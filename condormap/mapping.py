@@ -19,7 +19,6 @@ from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
 from .report.progress import check_wanted
 from .serialize import describe_function, local_modules, pickled_by_value, write_function, write_items
-from .submission import load_submission
 from .submitting import submit_or_discard, write_submission
 from .tags import check_tag, new_map
 
@@ -108,13 +107,14 @@ def condormap(
             record = store.new_record(new.id, new.tag, n_items, len(iterables) > 1, function, address)
             store.write_record(new.folder, record)
             store.make_log(new.folder, record)
+            submission = None
             if n_items:
                 slots = jobs_at_once(condor, job_options)
                 chunks = plan_chunks(n_items, chunksize=chunksize, slots=slots)
-                write_submission(new.folder, new.final, record, chunks, job_options, slots=slots)
+                submission = write_submission(new.folder, new.final, record, chunks, job_options, slots=slots)
             os.rename(new.folder, new.final)
-        for part in store.submission_folders(new.final):
-            submit_or_discard(condor, load_submission(part), lock=new.lock, folder=new.final)
+        if submission is not None:
+            submit_or_discard(condor, submission, lock=new.lock, folder=new.final)
     return CondorMap(new.final, with_input=with_input, progress=progress)
 
 

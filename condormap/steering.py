@@ -19,7 +19,7 @@ from .options import JobOptions, make_options
 from .state import MapState
 from .status import ItemState
 from .store import MapRecord
-from .submitting import add_submission, note_options
+from .submitting import add_submission, complete_locked, note_options
 from .waiting import Waiter
 
 #: The states of items that have ended without a result.
@@ -138,8 +138,8 @@ class Steering:
                 f"edit() cannot change {what}: it can change {', '.join(_EDITABLE)}. To run the unfinished "
                 "items with other options, m.remove(), and then m.retry() with them"
             )
-        with locked(self._path):
-            state.note_new_submissions()
+        with locked(self._path) as lock:
+            self._note_new_submissions(lock)
             state.poll()
             queued = [
                 each
@@ -173,7 +173,7 @@ class Steering:
             with self._new_waiter() as waiter:
                 waiter.until(state.all_settled, self._removing_until)
         with locked(self._path) as lock:
-            state.note_new_submissions()
+            self._note_new_submissions(lock)
             chosen = self._chosen(items, include_held=bool(changes))
             held_jobs, chosen = self._with_whole_jobs(chosen)
             if not chosen:
@@ -193,6 +193,11 @@ class Steering:
                 selection=chosen,
             )
             state.note(submission)
+
+    def _note_new_submissions(self, lock: int) -> None:
+        """Take note of what other processes submitted, or were killed before they had; the map's lock is ours."""
+        complete_locked(self._condor, self._path, self._record.log(self._path), lock=lock)
+        self._state.note_new_submissions()
 
     def _chosen(self, items: Iterable[int] | None, *, include_held: bool) -> list[int]:
         """Return the items to retry, or refuse those that are not over."""

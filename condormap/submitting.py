@@ -11,6 +11,7 @@ that is found under the lock is in the queue, the history or the log by its id, 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import getpass
 import json
@@ -119,6 +120,11 @@ def write_submission(
         Where it is when the jobs run.
     record, chunks, options, slots, selection
         As for `add_submission`.
+
+    Returns
+    -------
+    Submission
+        Its folder is the one in `final`.
     """
     parent = folder / "submissions"
     for stale in [*parent.glob(f"{NEW}*"), *parent.glob(f"{GONE}*")]:  # of a process that was killed
@@ -128,9 +134,10 @@ def write_submission(
     with staging(parent) as new:
         write_work(new, chunks, {"star": record.star, "retries": options.retries}, selection)
         write_json(new / "submission.json", _new_record(new, options, lib))
-        describe(load_submission(new), final / "submissions" / number, record, lib, slots)
+        submission = load_submission(new)
+        describe(submission, final / "submissions" / number, record, lib, slots)
         os.rename(new, parent / number)
-    return load_submission(parent / number)
+    return dataclasses.replace(submission, folder=final / "submissions" / number)
 
 
 def write_work(
@@ -209,12 +216,20 @@ def complete(condor: Condor, folder: Path, log: Path) -> list[Submission]:
     CondorError
         The pool could not be asked.
     """
-    submissions = [load_submission(part) for part in submission_folders(folder)]
-    if all(submission.cluster is not None for submission in submissions):
-        return submissions
-    with locked(folder) as lock:
+    with contextlib.suppress(
+        StorageError
+    ):  # a folder that is being removed is no damage; under the lock it would be
         submissions = [load_submission(part) for part in submission_folders(folder)]
-        return [submit_once(condor, submission, log, lock=lock) for submission in submissions]
+        if all(submission.cluster is not None for submission in submissions):
+            return submissions
+    with locked(folder) as lock:
+        return complete_locked(condor, folder, log, lock=lock)
+
+
+def complete_locked(condor: Condor, folder: Path, log: Path, *, lock: int) -> list[Submission]:
+    """Do as `complete`, with the map's lock held: before a submission is added, those before it are submitted."""
+    submissions = [load_submission(part) for part in submission_folders(folder)]
+    return [submit_once(condor, submission, log, lock=lock) for submission in submissions]
 
 
 def submit_once(condor: Condor, submission: Submission, log: Path, *, lock: int) -> Submission:
