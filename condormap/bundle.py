@@ -26,7 +26,7 @@ if __name__ == "__main__":  # and not in a process that the function spawns
     sys.stderr.flush()
     os._exit(code)  # the interpreter's clean-up costs milliseconds and has nothing to clean
 """
-_MODULES = ("payload.py", "runner.py", "worker.py")
+_MODULES = ("items.py", "packed.py", "payload.py", "runner.py", "shared.py", "worker.py")
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import pickle
@@ -11,55 +10,16 @@ import signal
 import sys
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import ItemDiedError, RemoteError, RemoteTraceback, StorageError
+from .frames import LoadedFrame
 from .ledger import Ledger
-from .payload import DIED, RESULT, DamagedError, Frame, chunk_file, read_data, read_frame
+from .payload import DIED, RESULT, DamagedError, Frame, chunk_file, read_frame
 
 _CACHED_FRAMES = 4
-
-
-class LoadedFrame:
-    """A frame of items in memory: its columns, and its data as it lies in the file."""
-
-    def __init__(self, path: str, start: int) -> None:
-        with open(path, "rb") as file:
-            frame = read_frame(file, start)
-        if frame is None:
-            raise DamagedError(f"{path} ends before byte {start}")
-        self.data = read_data(path, frame)
-        header = frame.header
-        self.runs: list[tuple[int, int]] = header["runs"]
-        self.shared: bool = header.get("shared", False)
-        self.states: str = header["states"]
-        sizes = header.get("sizes", len(self.data))
-        if isinstance(sizes, int):
-            self.ends: Sequence[int] = range(0, len(self.data) + 1, sizes)
-        else:
-            self.ends = [0, *itertools.accumulate(sizes)]
-        us = header.get("us", 0)
-        self.microseconds: list[int] = (
-            us if isinstance(us, list) else [us // len(self.states)] * len(self.states)
-        )
-
-    def position(self, item: int) -> int:
-        """Return where the item is in the columns."""
-        if self.shared:
-            return 0
-        before = 0
-        for first, stop in self.runs:
-            if first <= item < stop:
-                return before + item - first
-            before += stop - first
-        raise KeyError(item)
-
-    def pickle(self, item: int) -> memoryview:
-        """Return the item's bytes."""
-        position = self.position(item)
-        return memoryview(self.data)[self.ends[position] : self.ends[position + 1]]
+_LARGE = 4 << 20  # bytes of a frame that is not kept; its one item most likely is asked for once
 
 
 class Attempt(NamedTuple):
@@ -180,14 +140,16 @@ class Outcomes:
         RemoteError
             It can't be unpickled here.
         """
-        data = self._frame(item).pickle(item)
+        frame = self._frame(item)
+        position = frame.position(item)
         try:
-            return pickle.loads(data)
+            (value,) = frame.values(position, position + 1)
         except Exception as error:
             raise RemoteError(
-                f"the result of item {item} ({len(data)} bytes) cannot be unpickled here: {type(error).__name__}: "
-                f"{error}. It is not lost: make importable here what it needs, and ask again"
+                f"the result of item {item} cannot be unpickled here: {type(error).__name__}: {error}. It is not "
+                "lost: make importable here what it needs, and ask again"
             ) from error
+        return value
 
     def values_from(self, item: int) -> list[Any]:
         """Return the results of an item that has one and of those after it, as many as its frame has in a row.
@@ -207,18 +169,15 @@ class Outcomes:
         if (
             self.ledger.frame_of[item : item + n] == array("I", [number]) * n
         ):  # else another attempt's outcome counts
-            ends, data = frame.ends[first : first + n + 1], frame.data
-            # Copying a small pickle costs less than a view of it.
-            source = memoryview(data) if ends[-1] - ends[0] > n * 4096 else data
             with contextlib.suppress(Exception):
-                return [pickle.loads(source[begin:end]) for begin, end in itertools.pairwise(ends)]
+                return frame.values(first, first + n)
         return [self.value(item)]
 
     def error(self, item: int) -> BaseException:
         """Return the exception of an item that failed: the original object, with the remote traceback as cause."""
         frame, attempt = self._frame(item), self.attempt(item)
         where = f"item {item}, job {attempt.job} on {attempt.host}, Python {attempt.python}"
-        data = bytes(frame.pickle(item))
+        data = frame.pickle(item)
         if self.ledger.states[item] == ord(DIED):
             return _death(where, json.loads(data))
         told = pickle.loads(data)  # a dict of plain values, made by the worker
@@ -240,6 +199,8 @@ class Outcomes:
                 frame = LoadedFrame(path, start)
             except (OSError, DamagedError) as error:
                 raise StorageError(f"the outcome of item {item} cannot be read: {error}") from error
+            if frame.size > _LARGE:
+                return frame
             self._loaded[number] = frame
             if len(self._loaded) > _CACHED_FRAMES:
                 self._loaded.popitem(last=False)

@@ -1,11 +1,7 @@
-"""What a job reads and what it writes back: the item store and the outcome frames.
+"""What a job reads and what it writes back: the chunk table and the outcome frames.
 
 Travels into the job with `condormap.runner` and `condormap.worker`: standard library only, and of that only what
 a job must have anyway, for each import costs every job some milliseconds (so no pathlib, tempfile, dataclasses).
-
-Item store
-    ``items.pkl`` holds one pickle after the other; ``items.idx`` holds where each ends, as little-endian
-    unsigned 64-bit integers. Item ``i`` is the bytes from end ``i - 1`` (0 for the first) to end ``i``.
 
 Chunk table
     ``chunks.bin`` holds a pair of unsigned 64-bit integers for each chunk: the half-open range of positions
@@ -17,7 +13,7 @@ Outcome file
 
         prefix   magic "CMF1", length of the header, length of the data, CRC-32 of the header
         header   JSON
-        data     the items' pickles, one after the other
+        data     the items' pickles, one after the other; or as the header says
         trailer  CRC-32 of the data
 
     A batch of items is one frame; its header has a column per property, so that a status is learnt without
@@ -27,6 +23,8 @@ Outcome file
 
     ``states`` has a letter for each item (`RESULT`, `ERROR`, `DIED`); ``sizes`` is one number where all are equal;
     ``us`` is the time in microseconds, or, where a frame has very many items, the sum of their times. With
+    ``"column": "q"`` (or ``"d"``) the results are integers (floats) and the data is the array of them, 8 bytes
+    each, little-endian. With ``"packed": true`` the frame has one item whose data `condormap.packed` reads. With
     ``"shared": true`` the data is one pickle that holds for all items of the frame. The first frame is ``start``
     (host, Python...), the last one of a complete attempt is ``end``. A torn tail is no frame.
 """
@@ -39,6 +37,8 @@ import struct
 import zlib
 from array import array
 
+from .packed import Packed, TornError, read_exactly, read_packed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +47,10 @@ if TYPE_CHECKING:
     Folder = str | os.PathLike[str]
 
 RESULT, ERROR, DIED = "r", "e", "d"
-FUNCTION_FILE, ITEMS_FILE, INDEX_FILE = "func.pkl", "items.pkl", "items.idx"
+
+# Types of results that lie in a frame as numbers, and how: signed integers and floats of 8 bytes, little-endian.
+COLUMNS = {"int": "q", "float": "d", "numpy.int64": "q", "numpy.float64": "d", "numpy.float32": "d"}
+FUNCTION_FILE = "func.pkl"
 CHUNKS_FILE, SELECTION_FILE = "chunks.bin", "selection.bin"
 FILES_PER_FOLDER = 1000  # of chunks: a folder with 100,000 files is slow on every file system
 
@@ -55,6 +58,7 @@ _PAIR = struct.Struct("<QQ")
 _PREFIX = struct.Struct("<4sIQI")
 _TRAILER = struct.Struct("<I")
 _MAGIC = b"CMF1"
+_PIECE = 1 << 20
 
 
 class DamagedError(Exception):
@@ -118,24 +122,6 @@ def chunk_items(folder: Folder, chunk: int) -> range | array[int]:
     return read_slice(selection, positions.start, positions.stop) if os.path.exists(selection) else positions
 
 
-def read_items(folder: Folder, items: Iterable[int]) -> Iterator[bytes]:
-    """Yield the pickles of the given items of the item store in `folder`."""
-    index_file = f"{os.fspath(folder)}/{INDEX_FILE}"
-    with open(f"{os.fspath(folder)}/{ITEMS_FILE}", "rb", buffering=1 << 20) as file:
-        for run in runs_of(items):
-            ends = read_slice(index_file, max(run.start - 1, 0), run.stop)
-            begin = 0 if run.start == 0 else ends.pop(0)
-            file.seek(begin)
-            for end in ends:
-                data = file.read(end - begin)
-                if len(data) != end - begin:
-                    raise DamagedError(
-                        f"{file.name} ends at byte {begin + len(data)}, in the middle of an item"
-                    )
-                yield data
-                begin = end
-
-
 def runs_of(items: Iterable[int]) -> Iterator[range]:
     """Yield the maximal ranges of consecutive numbers in `items`, in order."""
     if isinstance(items, range) and items.step == 1:
@@ -185,15 +171,18 @@ def write_frame(
     """
     text = json.dumps(header, separators=(",", ":")).encode()
     head = _PREFIX.pack(_MAGIC, len(text), size, zlib.crc32(text)) + text
-    if size <= 1 << 20:
+    if size <= _PIECE:
         data = b"".join(parts)
         write_all(file, head + data + _TRAILER.pack(zlib.crc32(data)))
         return
     write_all(file, head)
     crc = 0
     for part in parts:
-        crc = zlib.crc32(part, crc)
-        write_all(file, part)
+        view = memoryview(part)
+        for begin in range(0, len(view), _PIECE):  # in pieces that stay in the processor's cache
+            piece = view[begin : begin + _PIECE]
+            crc = zlib.crc32(piece, crc)
+            write_all(file, piece)
     write_all(file, _TRAILER.pack(crc))
 
 
@@ -261,18 +250,26 @@ def read_frames(path: str, offset: int = 0) -> Iterator[Frame]:
             offset = frame.end
 
 
-def read_data(path: str, frame: Frame) -> bytes:
-    """Return the data of a frame, checked against its checksum.
+def read_data(path: str, frame: Frame) -> bytes | Packed:
+    """Return the data of a frame, checked against its checksum: bytes unless the frame is ``packed``.
 
     Raises
     ------
     DamagedError
         The checksum does not fit.
     """
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         file.seek(frame.data_start)
-        data = file.read(frame.data_stop - frame.data_start)
-        trailer = file.read(_TRAILER.size)
-    if len(trailer) != _TRAILER.size or _TRAILER.unpack(trailer)[0] != zlib.crc32(data):
-        raise DamagedError(f"{path}: the data of the frame at byte {frame.data_start} is damaged")
+        size = frame.data_stop - frame.data_start
+        try:
+            if frame.header.get("packed"):
+                data, crc = read_packed(file, size)
+            else:
+                data = read_exactly(file, size)
+                crc = zlib.crc32(data)
+            trailer = read_exactly(file, _TRAILER.size)
+        except TornError:
+            raise DamagedError(f"{path} ends in the data of the frame at byte {frame.start}") from None
+    if _TRAILER.unpack(trailer)[0] != crc:
+        raise DamagedError(f"{path}: the data of the frame at byte {frame.start} is damaged")
     return data

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import InvalidInputError, RemoteError, WaitTimeoutError
-from .payload import RESULT, read_items
-from .serialize import unpickle_item
+from .payload import RESULT
+from .serialize import unpickle_items
 from .state import MapState
 from .status import ItemState
 from .times import deadline
@@ -149,11 +149,7 @@ class Results:
         if not self.with_input:
             return values
         items = range(item, item + len(values))
-        inputs = [
-            unpickle_item(index, data)
-            for index, data in zip(items, read_items(self.path, items), strict=True)
-        ]
-        return list(zip(inputs, values, strict=True))
+        return list(zip(unpickle_items(self.path, items), values, strict=True))
 
     def error(self, item: int) -> BaseException | None:
         """Return why an item has no result; None where it has one, or may still get one."""
@@ -170,8 +166,8 @@ class Results:
         return Item(item, state.item_state(item), host, number, self.error(item), self)
 
     def _input(self, item: int) -> Any:
-        (data,) = read_items(self.path, (item,))
-        return unpickle_item(item, data)
+        (value,) = unpickle_items(self.path, (item,))
+        return value
 
 
 class InOrder(Iterator[Any]):

@@ -30,8 +30,19 @@ import signal
 import sys
 import time
 
-from .payload import DIED, ERROR, DamagedError, chunk_file, chunk_items, read_frames, runs_of, write_frame
-from .worker import FINISHED, LOADED, SPILLED, SharedMemory, Worker
+from .payload import (
+    DIED,
+    ERROR,
+    DamagedError,
+    chunk_file,
+    chunk_items,
+    read_frame,
+    read_frames,
+    runs_of,
+    write_frame,
+)
+from .shared import COLUMN, COLUMN_NAMES, FINISHED, LOADED, SPILLED, SharedMemory
+from .worker import WRITTEN, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +77,8 @@ class Supervisor:
         os.set_blocking(signals_end, False)
         signal.set_wakeup_fd(signals_end, warn_on_full_buffer=False)
         self.out, attempt, finished = open_outcome(f"{self.folder}/outcomes", self.chunk)
-        self.todo = [item for item in chunk_items(self.folder, self.chunk) if item not in finished]
+        items = chunk_items(self.folder, self.chunk)
+        self.todo: Sequence[int] = [item for item in items if item not in finished] if finished else items
         write_frame(self.out, self._start_header(attempt))
         while self.todo and not self.told_to_stop:
             self._run_worker()
@@ -107,11 +119,12 @@ class Supervisor:
         memory = self.memory
         memory.clear()
         self.flushed = self.flushed_size = 0
+        self.out_size = self.out.tell()
         asks, ask = os.pipe()
         acks, self.ack = os.pipe()
         worker = os.fork()
         if worker == 0:
-            Worker(self.spec, self.folder, memory, self.todo, ask, acks).run()
+            Worker(self.spec, self.folder, memory, self.todo, self.out, ask, acks).run()
         try:
             os.setpgid(worker, worker)  # the worker does the same: whoever is first
         except OSError:
@@ -124,8 +137,9 @@ class Supervisor:
             os.close(end)
         if memory.counters[FINISHED] and not memory.counters[LOADED]:
             write_shared(self.out, self.todo, ERROR, bytes(memory.area[: memory.sizes[0]]))
-            self.todo.clear()
+            self.todo = range(0)
             return
+        self._take_large()
         self._flush(memory.counters[FINISHED])
         self._forget_flushed()
         if self.todo and not self.told_to_stop:
@@ -143,8 +157,9 @@ class Supervisor:
             pid, status = os.waitpid(worker, os.WNOHANG)
             if pid:
                 return status
-            if asks in ready:  # the worker wants room, and waits until it has it
-                os.read(asks, 1)
+            if asks in ready:  # the worker wants something, and waits until it has it
+                if os.read(asks, 1) == WRITTEN:
+                    self._take_large()
                 self._flush(self.memory.counters[FINISHED])
                 self._forget_flushed()
                 seen = 0
@@ -159,26 +174,41 @@ class Supervisor:
         if finished <= self.flushed or not self.memory.counters[LOADED]:
             return
         memory, new = self.memory, slice(self.flushed, finished)
-        sizes, times = memory.sizes[new].tolist(), memory.nanoseconds[new].tolist()
-        spilled = sizes[-1] if memory.counters[SPILLED] == finished else 0
-        in_area = sum(sizes) - spilled
-        parts: list[bytes | memoryview] = [memory.area[self.flushed_size : self.flushed_size + in_area]]
-        if spilled:
-            parts.append(memoryview(mmap.mmap(memory.spill.fileno(), spilled, access=mmap.ACCESS_READ)))
+        times = memory.nanoseconds[new].tolist()
         header = {
             "kind": "items",
             "runs": [[run.start, run.stop] for run in runs_of(self.todo[new])],
             "states": bytes(memory.states[new]).decode(),
-            "sizes": sizes[0] if sizes.count(sizes[0]) == len(sizes) else sizes,
             "us": sum(times) // 1000 if len(times) > MAX_TIMES else [time // 1000 for time in times],
         }
+        spilled = 0
+        if column := memory.counters[COLUMN]:
+            header["column"] = COLUMN_NAMES[column - 1]
+            in_area = 8 * (finished - self.flushed)
+        else:
+            sizes = memory.sizes[new].tolist()
+            header["sizes"] = sizes[0] if sizes.count(sizes[0]) == len(sizes) else sizes
+            spilled = sizes[-1] if memory.counters[SPILLED] == finished else 0
+            in_area = sum(sizes) - spilled
+        parts: list[bytes | memoryview] = [memory.area[self.flushed_size : self.flushed_size + in_area]]
+        if spilled:
+            parts.append(memoryview(mmap.mmap(memory.spill.fileno(), spilled, access=mmap.ACCESS_READ)))
         write_frame(self.out, header, parts, in_area + spilled)
         self.flushed = finished
         self.flushed_size += in_area
+        self.out_size = self.out.tell()
+
+    def _take_large(self) -> None:
+        """Count the large result that the worker itself wrote; cut it off where the worker died meanwhile."""
+        if frame := read_frame(self.out, self.out_size):
+            self.todo = self.todo[1:]
+            self.out_size = frame.end
+        self.out.seek(self.out_size)
+        self.out.truncate()
 
     def _forget_flushed(self) -> None:
         """Start the shared memory anew; the worker does not write meanwhile."""
-        del self.todo[: self.flushed]
+        self.todo = self.todo[self.flushed :]
         self.flushed = self.flushed_size = 0
         self.memory.forget_records()
 
@@ -194,7 +224,7 @@ class Supervisor:
         death = {"exit": code, "loading": loading, "stderr": tail_of_stderr(), "deaths": self.deaths[item]}
         items = self.todo if loading else [item]
         write_shared(self.out, items, DIED, json.dumps(death).encode())
-        del self.todo[: len(items)]
+        self.todo = self.todo[len(items) :]
 
     def _is_being_killed(self) -> bool:
         """Wait a moment, for HTCondor kills the processes of a job one after the other, and this one not first."""
@@ -211,7 +241,7 @@ def open_outcome(outcomes: str, chunk: int) -> tuple[BinaryIO, int, set[int]]:
     while True:
         path = chunk_file(outcomes, chunk, str(attempt))
         try:
-            return open(path, "xb", buffering=0), attempt, finished
+            return open(path, "x+b", buffering=0), attempt, finished
         except FileExistsError:
             try:
                 for frame in read_frames(path):

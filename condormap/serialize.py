@@ -21,10 +21,13 @@ from typing import Any
 import cloudpickle
 
 from .errors import InvalidInputError, SerializationError
-from .payload import FUNCTION_FILE, INDEX_FILE, ITEMS_FILE, array_bytes, write_all
+from .items import INDEX_FILE, ITEMS_FILE, end_of, read_blocks
+from .packed import Buffers, packed_parts
+from .payload import FUNCTION_FILE, array_bytes, write_all
 from .store import storage_errors
 
 _FLUSH_SIZE = 1 << 20
+_MOST_IN_RUN = 1000  # items in one pickle
 _STANDARD = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
@@ -63,35 +66,42 @@ def pickled_by_value(names: Iterable[str]) -> Iterator[None]:
 
 
 def write_function(folder: Path, function: Callable[..., Any]) -> None:
-    """Write the pickled function into `folder`.
+    """Write the pickled function into `folder`, the large arrays that it refers to beside its pickle.
 
     Raises
     ------
     SerializationError
         It can't be pickled.
     """
+    buffers = Buffers()
     try:
-        data = cloudpickle.dumps(function, protocol=5)
+        data = cloudpickle.dumps(function, protocol=5, buffer_callback=buffers)
     except Exception as error:
         raise SerializationError(
             f"the function {describe_function(function)} cannot be pickled, so no job can get it: "
             f"{type(error).__name__}: {error}. Nothing was submitted. A lock, an open file, a connection or a "
             "generator that it refers to is the usual reason: create it inside the function."
         ) from error
-    (folder / FUNCTION_FILE).write_bytes(data)
+    with (folder / FUNCTION_FILE).open("wb", buffering=0) as file:
+        for part in packed_parts(data, buffers.kept) if buffers.kept else [data]:
+            write_all(file, part)
 
 
-def write_items(folder: Path, iterables: Sequence[Iterable[Any]], *, strict: bool = False) -> int:
-    """Write one pickle for each item into the item store in `folder`; return how many there are.
+def write_items(
+    folder: Path, iterables: Sequence[Iterable[Any]], *, strict: bool = False, after: int = 0
+) -> int:
+    """Write the items into the item store in `folder`; return how many there are then.
 
     Parameters
     ----------
     folder : Path
-        Where the store is created.
+        Where the store is created, or lies.
     iterables : sequence of iterable
         One: its elements are the items. Several: an item is the tuple of their elements, as for `map`.
     strict : bool
         Refuse iterables of different lengths instead of stopping with the shortest.
+    after : int
+        Keep so many items of a store that is there, and write these behind them; what else there was is cut off.
 
     Raises
     ------
@@ -103,50 +113,146 @@ def write_items(folder: Path, iterables: Sequence[Iterable[Any]], *, strict: boo
         The store can't be written. What the iterables raise while they are read comes as it is.
     """
     items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
-    ends: array[int] = array("Q")
-    buffer = io.BytesIO()
-    pickler = cloudpickle.Pickler(buffer, protocol=5)
-    dump = super(cloudpickle.Pickler, pickler).dump  # without its wrapper in Python: half the time an item
-    forget, position, done = pickler.clear_memo, buffer.tell, 0
-    with storage_errors(folder):
-        file = (folder / ITEMS_FILE).open("wb", buffering=0)
-    with file:
-        for item in _unless_ragged(items, strict):
-            try:
-                dump(item)
-            except Exception as error:
-                raise SerializationError(
-                    f"item {len(ends)}, a {type(item).__qualname__}, cannot be pickled, so no job can get it: "
-                    f"{type(error).__name__}: {error}. Nothing was submitted."
-                ) from error
-            forget()
-            size = position()
-            ends.append(done + size)
-            if size >= _FLUSH_SIZE:
-                with storage_errors(folder):
-                    write_all(file, buffer.getbuffer())
-                buffer.seek(0)
-                buffer.truncate()
-                done += size
+    writer = _ItemWriter(folder, after)
+    try:
+        writer.write(_unless_ragged(items, strict))
+    finally:
+        writer.close()
+    return writer.n_items
+
+
+class _Kinds(dict[type, type | None]):
+    """The type of an item -> the kind of run that it belongs to: int for all numbers of Python, or numpy's type.
+
+    Numbers are small and their pickles can be read wherever they were written, so many may share one pickle.
+    """
+
+    def __missing__(self, of: type) -> type | None:
+        kind: type | None = None
+        if of in (int, float, complex, bool, type(None)):
+            kind = int
+        elif of.__module__ == "numpy" and (numpy := sys.modules.get("numpy")):
+            kind = of if issubclass(of, (numpy.number, numpy.bool_)) else None
+        self[of] = kind
+        return kind
+
+
+def _as_array(run: list[Any]) -> Any:
+    """Return numpy's numbers, all of one type, as the array whose elements they are."""
+    return sys.modules["numpy"].array(run)
+
+
+class _ItemWriter:
+    """Appends items to the store."""
+
+    def __init__(self, folder: Path, after: int) -> None:
+        self.n_items = after
+        self._folder = folder
         with storage_errors(folder):
-            write_all(file, buffer.getbuffer())
-            (folder / INDEX_FILE).write_bytes(array_bytes(ends))
-    return len(ends)
+            index_end, self._end = end_of(folder, after) if after else (0, 0)
+            mode = "r+" if after else "w"
+            self._file = io.FileIO(folder / ITEMS_FILE, mode)
+            self._index = io.FileIO(folder / INDEX_FILE, mode)
+            for file, end in ((self._file, self._end), (self._index, index_end)):
+                file.truncate(end)
+                file.seek(end)
+        self._entries = array("Q", () if after else (0, 0))
+        self._buffer = io.BytesIO()
+        self._out_of_band = Buffers()
+        self._pickler = cloudpickle.Pickler(self._buffer, protocol=5, buffer_callback=self._out_of_band)
+
+    def close(self) -> None:
+        self._file.close()
+        self._index.close()
+
+    def write(self, items: Iterable[Any]) -> None:
+        """Write the items: runs of numbers as one block, each other item by itself."""
+        kinds = _Kinds()
+        run: list[Any] = []
+        kind = None
+        for item in items:
+            before, kind = kind, kinds[type(item)]
+            if run and (kind is not before or len(run) == _MOST_IN_RUN):
+                self._write_run(run, before)
+                run = []
+            if kind is None:
+                self._write_one(item)
+            else:
+                run.append(item)
+        if run:
+            self._write_run(run, kind)
+        self._flush()
+        with storage_errors(self._folder):
+            write_all(self._index, array_bytes(self._entries))
+
+    def _write_run(self, run: list[Any], kind: type | None) -> None:
+        if len(run) == 1:
+            self._write_one(run[0])
+            return
+        self._buffer.write(pickle.dumps(run if kind is int else _as_array(run), 5))
+        self._end_block(len(run))
+
+    def _write_one(self, item: Any) -> None:
+        begin = self._buffer.tell()
+        try:
+            pickle.Pickler.dump(self._pickler, item)  # without cloudpickle's wrapper in Python: half the time
+        except Exception as error:
+            raise SerializationError(
+                f"item {self.n_items}, a {type(item).__qualname__}, cannot be pickled, so no job can get it: "
+                f"{type(error).__name__}: {error}. Nothing was submitted."
+            ) from error
+        self._pickler.clear_memo()
+        if self._out_of_band.kept:
+            self._write_packed(begin)
+        self._end_block(1)
+
+    def _write_packed(self, begin: int) -> None:
+        """Write the pickle that begins there and its large buffers straight to the file."""
+        data = bytes(self._buffer.getbuffer()[begin:])
+        self._buffer.seek(begin)
+        self._buffer.truncate()
+        self._flush()
+        with storage_errors(self._folder):
+            for part in packed_parts(data, self._out_of_band.kept):
+                write_all(self._file, part)
+                self._end += len(part)
+        self._out_of_band.kept.clear()
+
+    def _end_block(self, n_items: int) -> None:
+        self.n_items += n_items
+        position = self._buffer.tell()
+        self._entries.extend((self.n_items, self._end + position))
+        if position >= _FLUSH_SIZE:
+            self._flush()
+
+    def _flush(self) -> None:
+        with storage_errors(self._folder):
+            write_all(self._file, self._buffer.getbuffer())
+        self._end += self._buffer.tell()
+        self._buffer.seek(0)
+        self._buffer.truncate()
 
 
-def unpickle_item(item: int, data: bytes) -> Any:
-    """Return an item from its pickle.
+def unpickle_items(folder: Path, items: Iterable[int]) -> Iterator[Any]:
+    """Yield items of the store in `folder`.
 
     Raises
     ------
     SerializationError
-        It can't be unpickled here.
+        One can't be unpickled here.
     """
-    try:
-        return pickle.loads(data)
-    except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        raise SerializationError(f"item {item} cannot be unpickled here: {told}") from error
+    numbers = iter(items)
+    for values, load in read_blocks(folder, items):
+        for value, item in zip(values, numbers, strict=False):
+            if load is None:
+                yield value
+                continue
+            try:
+                loaded = load(value)
+            except Exception as error:
+                told = f"{type(error).__name__}: {error}"
+                raise SerializationError(f"item {item} cannot be unpickled here: {told}") from error
+            yield loaded
 
 
 def _unless_ragged(items: Iterator[Any], strict: bool) -> Iterator[Any]:

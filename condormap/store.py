@@ -8,7 +8,7 @@
             map.json            layout version, id, tag, number of items, pool...
             lock                whoever changes the map locks it               (see condormap.locks)
             func.pkl            the function
-            items.*             the items                                      (see condormap.payload)
+            items.*             the items                                      (see condormap.items)
             events.log          HTCondor's event log of all submissions
             submissions/<n>/
                 spec.json       what the runner needs to know

@@ -179,7 +179,7 @@ def test_a_result_that_cannot_be_unpickled_here_is_not_lost(tmp_path: Path) -> N
     Attempt(tmp_path, 0).items([0], "r", [data])
     outcomes, reader = Outcomes(1), ChunkReader(tmp_path, 0)
     reader.read(outcomes)
-    with pytest.raises(RemoteError, match=r"item 0 \(\d+ bytes\) cannot be unpickled here: .*no_such_module"):
+    with pytest.raises(RemoteError, match=r"item 0 cannot be unpickled here: .*no_such_module"):
         outcomes.value(0)
 
 

@@ -1,9 +1,8 @@
-"""The item store and the outcome frames: what is written is read back, and what is damaged is noticed."""
+"""The chunk table and the outcome frames: what is written is read back, and what is damaged is noticed."""
 
 from __future__ import annotations
 
 import itertools
-import pickle
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,15 +24,12 @@ from condormap.payload import (
     read_data,
     read_frame,
     read_frames,
-    read_items,
     read_slice,
     runs_of,
     write_chunks,
     write_frame,
 )
-from condormap.serialize import write_items
 
-values = st.one_of(st.none(), st.integers(), st.binary(max_size=2000), st.text(max_size=50))
 frames = st.tuples(st.dictionaries(st.text(max_size=8), st.integers() | st.text()), st.lists(st.binary()))
 
 
@@ -50,41 +46,7 @@ def write(path: Path, written: list[tuple[dict[str, Any], list[bytes]]]) -> Path
     return path
 
 
-# -- item store ------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(values, max_size=40), st.data())
-def test_items_come_back_in_whatever_selection_is_asked_for(
-    scratch: Path, items: list[Any], data: st.DataObject
-) -> None:
-    write_items(scratch, [items])
-    wanted = data.draw(st.lists(st.integers(0, len(items) - 1), max_size=20) if items else st.just([]))
-    read = [
-        (index, pickle.loads(data)) for index, data in zip(wanted, read_items(scratch, wanted), strict=True)
-    ]
-    assert read == [(index, items[index]) for index in wanted]
-
-
-def test_items_larger_than_every_buffer_come_back(tmp_path: Path) -> None:
-    items = [bytes([n]) * (n * 700_000) for n in range(6)]
-    assert write_items(tmp_path, [items]) == 6
-    assert [pickle.loads(data) for data in read_items(tmp_path, range(6))] == items
-
-
-def test_a_cut_item_file_is_noticed(tmp_path: Path) -> None:
-    write_items(tmp_path, [["a" * 100, "b" * 100]])
-    path = tmp_path / "items.pkl"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DamagedError, match="in the middle of an item"):
-        list(read_items(tmp_path, range(2)))
-
-
-def test_a_cut_index_is_noticed(tmp_path: Path) -> None:
-    write_items(tmp_path, [range(3)])
-    path = tmp_path / "items.idx"
-    path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(DamagedError, match=r"items\.idx ends before entry 3"):
-        list(read_items(tmp_path, range(3)))
+# -- runs -------------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 60)))

@@ -6,6 +6,8 @@ import concurrent.futures
 import contextlib
 import ctypes
 import importlib
+import math
+import mmap
 import multiprocessing
 import os
 import platform
@@ -14,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -29,8 +32,8 @@ from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback
 from condormap.outcomes import ChunkReader, Outcomes
 from condormap.payload import chunk_file, read_frames
 from condormap.serialize import pickled_by_value, write_function, write_items
+from condormap.shared import AREA_SIZE, FLUSH_SIZE, MAX_RECORDS
 from condormap.submitting import write_work
-from condormap.worker import AREA_SIZE, FLUSH_SIZE, MAX_RECORDS
 
 SOON = 30.0  # seconds after which a test gives up waiting
 
@@ -60,6 +63,15 @@ class Map:
     def stdio(self, stream: str, chunk: int = 0) -> Path:
         return Path(chunk_file(self.folder / "stdio", chunk, stream))
 
+    @contextlib.contextmanager
+    def started(self, chunk: int = 0, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Give a running attempt, which does not outlive the block."""
+        process = self.start(chunk, **more)
+        try:
+            yield process
+        finally:
+            kill_all(process)
+
     def start(self, chunk: int = 0, *, python: tuple[str, ...] = (), **more: Any) -> subprocess.Popen[bytes]:
         command = [sys.executable, *python, self.lib / "run.py", self.folder / "spec.json", str(chunk), "7.0"]
         with self.stdio("out", chunk).open("ab") as out, self.stdio("err", chunk).open("ab") as err:
@@ -69,11 +81,8 @@ class Map:
 
     def run(self, chunk: int = 0, **more: Any) -> int:
         """Run one attempt at a chunk; return its exit code."""
-        with self.start(chunk, **more) as process:
-            try:
-                return process.wait(SOON)
-            finally:
-                kill_all(process)
+        with self.started(chunk, **more) as process:
+            return process.wait(SOON)
 
     def read(self, chunk: int = 0) -> Outcomes:
         """Return what is in the chunk's outcome files now."""
@@ -85,7 +94,7 @@ class Map:
     def values(self) -> list[Any]:
         """Return the results, after a run that gave a result for every item."""
         outcomes = self.read()
-        assert bytes(outcomes.states) == b"r" * self.n_items
+        assert bytes(outcomes.ledger.states) == b"r" * self.n_items
         return [outcomes.value(item) for item in range(self.n_items)]
 
     def headers(self, attempt: int = 0) -> list[dict[str, Any]]:
@@ -151,13 +160,13 @@ def test_several_iterables_are_several_arguments(make: Make) -> None:
 def test_a_job_computes_its_own_chunk_only(make: Make) -> None:
     work = make(str, range(5), chunks=[range(2), range(2, 5)])
     assert work.run(1) == 0
-    assert bytes(work.read(1).states) == b"\0\0rrr"
+    assert bytes(work.read(1).ledger.states) == b"\0\0rrr"
 
 
 def test_a_selection_of_items_is_computed_under_their_own_numbers(make: Make) -> None:
     work = make(str, range(6), chunks=[range(2), range(2, 4)], selection=[1, 5, 0, 2])
     assert work.run(1) == 0
-    assert bytes(work.read(1).states) == b"r\0r\0\0\0"
+    assert bytes(work.read(1).ledger.states) == b"r\0r\0\0\0"
     assert work.read(1).value(2) == "2"
 
 
@@ -200,6 +209,96 @@ def test_large_arrays_arrive(make: Make) -> None:
     assert work.run() == 0
     for n, value in zip([10, 10**6, 10], work.values(), strict=True):
         numpy.testing.assert_array_equal(value, numpy.arange(n))
+
+
+def exactly(values: Iterable[Any]) -> list[tuple[type, str]]:
+    """Return what two values have in common that are the same bit by bit, and of the same type."""
+    return [(type(value), repr(value)) for value in values]
+
+
+NUMBERS = [0, -1, 2**63 - 1, -(2**63), 2**63, 0.5, -0.0, math.nan, math.inf, True, None, 10**400, 1j]
+NUMBERS += [numpy.int64(-5), numpy.float64(0.1), numpy.float32(0.1), numpy.uint8(200), numpy.bool_(True)]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=repr)
+def test_numbers_of_one_type_arrive_bit_by_bit(make: Make, number: Any) -> None:
+    work = make(lambda _: number, range(50))
+    assert work.run() == 0
+    assert exactly(work.values()) == exactly([number] * 50)
+
+
+def test_results_of_all_types_take_turns(make: Make) -> None:
+    results = [
+        *NUMBERS,
+        *NUMBERS[:2],
+        "text",
+        *NUMBERS[5:7],
+        numpy.zeros(2**17),
+        3,
+        4,
+        [5],
+        6,
+        2**70,
+        7,
+        0.5,
+        0.25,
+    ]
+    work = make(lambda value: value, results * 3)
+    assert work.run() == 0
+    assert exactly(work.values()) == exactly(results * 3)
+
+
+def test_errors_and_deaths_between_numbers_cost_themselves_only(make: Make) -> None:
+    def function(x: int) -> int:
+        if x % 10 == 3:
+            raise KeyError(x)
+        if x % 10 == 7:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return x
+
+    work = make(function, range(40))
+    assert work.run() == 0
+    outcomes = work.read()
+    assert outcomes.ledger.states.decode() == "rrrerrrdrr" * 4
+    assert all(outcomes.value(x) == x for x in range(40) if x % 10 not in (3, 7))
+    assert all(str(outcomes.error(x)) == str(x) for x in range(3, 40, 10))
+
+
+def test_a_large_array_lies_in_the_outcome_file_once_and_comes_back_writable(make: Make) -> None:
+    work = make(lambda n: {"array": numpy.full(10**6, float(n)), "n": n}, range(3))
+    assert work.run() == 0
+    size = Path(chunk_file(work.folder / "outcomes", 0, "0")).stat().st_size
+    assert size < 3 * 8 * 10**6 + 5000
+    outcomes = work.read()
+    first, again = outcomes.value(1), outcomes.value(1)
+    first["array"][:] = 7  # it is the caller's own
+    assert again["array"].sum() == 10**6
+    assert outcomes.seconds(2) > 0
+
+
+def test_a_worker_that_dies_while_it_writes_a_large_result_leaves_no_trace_of_it(make: Make) -> None:
+    def function(n: int) -> Any:
+        if n != 1:
+            return numpy.full(10**5, n)
+        with tempfile.TemporaryFile() as file:
+            file.truncate(16 << 20)
+            memory = mmap.mmap(file.fileno(), 0)
+            file.truncate(4 << 20)  # whoever reads behind gets a SIGBUS
+            return numpy.frombuffer(memory, dtype=float)
+
+    work = make(function, range(4))
+    assert work.run() == 0
+    outcomes = work.read()
+    assert outcomes.ledger.states.decode() == "rdrr"
+    assert [outcomes.value(n)[0] for n in (0, 2, 3)] == [0, 2, 3]
+
+
+def test_large_arrays_that_the_function_refers_to_are_not_copied_into_its_pickle(make: Make) -> None:
+    table = numpy.arange(10**6, dtype=float)
+    work = make(lambda n: table[n], [0, 5, 999_999])
+    assert (work.root / "func.pkl").stat().st_size < table.nbytes + 5000
+    assert work.run() == 0
+    assert work.values() == [0.0, 5.0, 999_999.0]
 
 
 @pytest.mark.parametrize("n_items", [MAX_RECORDS - 1, MAX_RECORDS, MAX_RECORDS + 1, 200_000])
@@ -269,7 +368,7 @@ def test_an_exception_comes_back_and_costs_its_own_item_only(make: Make, error: 
     work = make(raising(error), range(3))
     assert work.run() == 0
     outcomes = work.read()
-    assert bytes(outcomes.states) == b"rer"
+    assert bytes(outcomes.ledger.states) == b"rer"
     found = outcomes.error(1)
     assert type(found) is type(error)
     assert repr(found.args) == repr(error.args)
@@ -321,7 +420,7 @@ def test_a_result_that_cannot_be_pickled_costs_its_own_item_only(make: Make) -> 
     work = make(function, range(3))
     assert work.run() == 0
     outcomes = work.read()
-    assert bytes(outcomes.states) == b"rer"
+    assert bytes(outcomes.ledger.states) == b"rer"
     assert "condormap: raised while pickling the result, a list" in outcomes.error(1).__notes__
     assert "lock" in str(outcomes.error(1))
     assert outcomes.value(2) == 2
@@ -335,7 +434,7 @@ def test_an_item_that_cannot_be_unpickled_in_the_job_costs_itself_only(make: Mak
     work = make(lambda x: x, [0, Item(), 2])
     assert work.run() == 0
     outcomes = work.read()
-    assert bytes(outcomes.states) == b"rer"
+    assert bytes(outcomes.ledger.states) == b"rer"
     assert isinstance(outcomes.error(1), ModuleNotFoundError)
 
 
@@ -349,7 +448,7 @@ def test_a_function_that_cannot_be_unpickled_in_the_job_is_an_error_of_every_ite
     work = make(Function(), range(3))
     assert work.run() == 0
     outcomes = work.read()
-    assert bytes(outcomes.states) == b"eee"
+    assert bytes(outcomes.ledger.states) == b"eee"
     assert isinstance(outcomes.error(2), ModuleNotFoundError)
     assert "condormap: raised while unpickling the function" in outcomes.error(2).__notes__
 
@@ -388,7 +487,7 @@ def test_an_item_that_kills_its_process_costs_itself_only(
     work = make(dying(how), range(5))
     assert work.run() == 0
     outcomes = work.read()
-    assert bytes(outcomes.states) == b"rrdrr"
+    assert bytes(outcomes.ledger.states) == b"rrdrr"
     assert [outcomes.value(item) for item in (0, 1, 3, 4)] == [0, 1, 3, 4]
     error = outcomes.error(2)
     assert isinstance(error, ItemDiedError)
@@ -400,7 +499,7 @@ def test_an_item_that_kills_its_process_costs_itself_only(
 def test_every_item_may_die(make: Make) -> None:
     work = make(lambda _: os._exit(1), range(10))
     assert work.run() == 0
-    assert bytes(work.read().states) == b"d" * 10
+    assert bytes(work.read().ledger.states) == b"d" * 10
 
 
 def test_an_item_that_died_is_computed_again_where_retries_are_wanted(make: Make, tmp_path: Path) -> None:
@@ -428,7 +527,7 @@ def test_a_death_while_the_function_is_loaded_is_that_of_every_item(make: Make) 
     work = make(Function(), range(5))
     assert work.run() == 0
     outcomes = work.read()
-    assert bytes(outcomes.states) == b"ddddd"
+    assert bytes(outcomes.ledger.states) == b"ddddd"
     for item in (0, 4):
         assert f"item {item}," in str(outcomes.error(item))
         assert "exited with code 7 while it loaded the function" in str(outcomes.error(item))
@@ -441,7 +540,7 @@ def test_an_item_that_kills_its_process_when_it_is_unpickled_costs_itself_only(m
 
     work = make(lambda x: x, [0, Item(), 2])
     assert work.run() == 0
-    assert bytes(work.read().states) == b"rdr"
+    assert bytes(work.read().ledger.states) == b"rdr"
 
 
 # -- functions that do as they like ----------------------------------------------------------------------------
@@ -577,36 +676,36 @@ def notes(tmp_path: Path) -> Iterator[Path]:
 
 def test_what_is_finished_is_on_disk_while_a_later_item_is_computed(make: Make, notes: Path) -> None:
     work = make(blocking(notes), range(5))
-    with work.start() as process:
+    with work.started() as process:
         until(lambda: notes.read_text().split() == ["0", "1", "2", "3"])
         before = time.monotonic()
-        until(lambda: work.read().n_finished == 3)
+        until(lambda: work.read().ledger.n_finished == 3)
         assert time.monotonic() - before < 1.0  # 0.2 s, and a busy machine
         kill_all(process)
-    assert bytes(work.read().states) == b"rrr\0\0"
+    assert bytes(work.read().ledger.states) == b"rrr\0\0"
 
 
 def test_another_attempt_goes_on_where_a_lost_machine_stopped(make: Make, notes: Path) -> None:
     work = make(blocking(notes), range(5))
-    with work.start() as process:
-        until(lambda: work.read().n_finished == 3)
+    with work.started() as process:
+        until(lambda: work.read().ledger.n_finished == 3)
         kill_all(process)
     assert work.run() == 0
     assert work.values() == list(range(5))
     assert notes.read_text().split() == ["0", "1", "2", "3", "3", "4"]
-    assert [work.read().attempt(item)["attempt"] for item in range(5)] == [0, 0, 0, 1, 1]
+    assert [work.read().attempt(item).number for item in range(5)] == [0, 0, 0, 1, 1]
     assert work.read().duplicates == 0
 
 
 def test_a_job_that_is_told_to_leave_writes_what_it_has(make: Make, notes: Path) -> None:
     work = make(blocking(notes), range(5))
-    with work.start() as process:
+    with work.started() as process:
         until(lambda: notes.read_text().split() == ["0", "1", "2", "3"])
         before = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(SOON) == 143
         assert time.monotonic() - before < 2
-    assert bytes(work.read().states) == b"rrr\0\0"
+    assert bytes(work.read().ledger.states) == b"rrr\0\0"
     assert work.headers()[-1]["kind"] == "end"
     assert not work.headers()[-1]["complete"]
     assert work.run() == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
-import pickle
 import subprocess
 import sys
 import threading
@@ -19,12 +18,12 @@ import numpy
 import pytest
 
 from condormap.errors import InvalidInputError, SerializationError
-from condormap.payload import FUNCTION_FILE, read_items
+from condormap.payload import FUNCTION_FILE
 from condormap.serialize import (
     describe_function,
     local_modules,
     pickled_by_value,
-    unpickle_item,
+    unpickle_items,
     write_function,
     write_items,
 )
@@ -138,7 +137,7 @@ def test_functions_are_named_for_people(function: Callable[..., Any], name: str)
 
 
 def items_of(folder: Path, n_items: int) -> list[Any]:
-    return [unpickle_item(index, data) for index, data in enumerate(read_items(folder, range(n_items)))]
+    return list(unpickle_items(folder, range(n_items)))
 
 
 def test_one_iterable_gives_its_elements(tmp_path: Path) -> None:
@@ -217,15 +216,3 @@ def test_strict_does_not_take_a_value_error_of_the_iterable_for_its_own(tmp_path
     with pytest.raises(ValueError, match="from the generator") as caught:
         write_items(tmp_path, [failing(), range(9)], strict=True)
     assert type(caught.value) is ValueError
-
-
-def test_an_item_that_cannot_be_unpickled_is_named_with_the_reason() -> None:
-    with pytest.raises(SerializationError, match="item 3 cannot be unpickled here: ModuleNotFoundError"):
-        unpickle_item(3, b"cno_such_module\nname\n.")
-
-
-def test_items_have_the_protocol_that_every_supported_python_reads(tmp_path: Path) -> None:
-    write_items(tmp_path, [[1]])
-    (data,) = read_items(tmp_path, [0])
-    assert pickle.loads(data) == 1
-    assert data[:2] == b"\x80\x05"

@@ -1,0 +1,58 @@
+"""The memory that a job's worker shares with its supervisor. Travels into the job; standard library only."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+
+from .payload import COLUMNS, RESULT
+
+MAX_RECORDS = 1 << 16  # items in one frame
+LAST_RECORD = MAX_RECORDS - 1
+FLUSH_SIZE = 1 << 20  # bytes in one frame, where the items are smaller than that
+AREA_SIZE = 2 * FLUSH_SIZE
+
+# The counters in the shared memory.
+FINISHED = 0  # records in the memory
+LOADED = 1  # 1 once the function is loaded
+SPILLED = 2  # the record that lies in the spill file, plus 1
+COLUMN = 3  # the type of the results, plus 1, where they are numbers in a column; 0 where they are pickles
+
+COLUMN_NAMES = tuple(COLUMNS)
+
+
+class SharedMemory:
+    """The finished items that are not in the outcome file yet: a column per property, and their pickles."""
+
+    def __init__(self) -> None:
+        view = memoryview(mmap.mmap(-1, 64 + MAX_RECORDS * 17 + AREA_SIZE))
+        stops = [64, 64 + MAX_RECORDS * 8, 64 + MAX_RECORDS * 16, 64 + MAX_RECORDS * 17]
+        # Casts to the machine's own 64-bit integers: each is stored at once and never seen half written.
+        self.counters = view[: stops[0]].cast("Q")
+        self.sizes = view[stops[0] : stops[1]].cast("Q")
+        self.nanoseconds = view[stops[1] : stops[2]].cast("Q")
+        self.states = view[stops[2] : stops[3]]
+        self.area = view[stops[3] :]
+        self.columns = {code: self.area.cast(code) for code in ("q", "d")}
+        self.spill = open_nameless_file(os.environ.get("_CONDOR_SCRATCH_DIR") or "/tmp")
+
+    def clear(self) -> None:
+        """Forget every record; nobody writes meanwhile."""
+        self.counters[LOADED] = 0
+        self.forget_records()
+        self.spill.seek(0)
+        self.spill.truncate()
+
+    def forget_records(self) -> None:
+        """Start with the first record again, and take each for a result unless the worker says otherwise."""
+        self.counters[FINISHED] = self.counters[SPILLED] = self.counters[COLUMN] = 0
+        self.states[:] = RESULT.encode() * MAX_RECORDS
+
+
+def open_nameless_file(folder: str) -> io.FileIO:
+    """Return a new file in `folder` that is gone when it is closed, whoever removes what meanwhile."""
+    path = f"{folder}/.condormap-spill.{os.urandom(8).hex()}"
+    file = io.FileIO(path, "x+")
+    os.unlink(path)
+    return file
