@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 import condormap
@@ -38,6 +40,18 @@ def pool() -> Iterator[PersonalPool]:
     """Return a running personal pool with 2 cpus and 4 GB, shared by every test that does not harm it."""
     with PersonalPool(cpus=2, memory=4096, fsync=False) as pool:
         yield pool
+
+
+def daemon(pool: PersonalPool, name: str) -> psutil.Process:
+    """Return the one daemon of that name; for a while it may have children of its own name, which answer queries."""
+    found = []
+    for process in psutil.Process(pool.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = process.parent()
+            if process.name() == name and parent is not None and parent.name() != name:
+                found.append(process)
+    (one,) = found
+    return one
 
 
 class Gate:

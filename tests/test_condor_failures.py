@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from conftest import daemon
 
 from condormap import Job, condormap, errors
 from condormap.address import PoolAddress
@@ -43,11 +44,6 @@ def disposable() -> Iterator[PersonalPool]:
     """A pool that the tests of this file may harm."""
     with PersonalPool(cpus=1, memory=1024, fsync=False) as pool:
         yield pool
-
-
-def daemon(pool: PersonalPool, name: str) -> psutil.Process:
-    (found,) = [each for each in psutil.Process(pool.pid).children(recursive=True) if each.name() == name]
-    return found
 
 
 @pytest.fixture

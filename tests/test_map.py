@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Gate
+from conftest import Gate, daemon
 
 import condormap as package
 from condormap import CondorMap, ItemState, PersonalPool, condormap, load
@@ -313,14 +313,7 @@ def test_jobs_of_a_map_carry_its_id_and_their_chunk(pool: PersonalPool, gate: Ga
 @pytest.fixture
 def silent_schedd(pool: PersonalPool) -> Iterator[Callable[[], None]]:
     """Return a function that stops the schedd, such that whoever asks it anything waits; it goes on afterwards."""
-    schedd = min(  # the oldest: for a while it has children of its own name, which answer queries
-        (
-            each
-            for each in psutil.Process(pool.pid).children(recursive=True)
-            if each.name() == "condor_schedd"
-        ),
-        key=psutil.Process.create_time,
-    )
+    schedd = daemon(pool, "condor_schedd")
     yield schedd.suspend
     schedd.resume()
 
