@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from .capacity import matching_slots
 from .condor import Condor, within
-from .errors import CondorError, DeadlineError, UnreachableError
+from .errors import CondorError, DeadlineError
 from .options import JobOptions
+from .patience import Patience
 from .report.progress import Progress
 from .state import MapState
 from .status import JobStatus
@@ -18,7 +19,6 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds between two looks at th
 _REPORT_AFTER = 2.0  # seconds without an outcome, before the pool is asked which slots match
 _REPORT_EVERY = 30.0
 _FIRST_CHECK, _LONGEST_CHECK = 10.0, 300.0  # seconds of silence, before the schedd is asked about the jobs
-_PATIENCE = 60.0  # seconds for which a schedd may not answer, before the wait gives up
 
 
 class Waiter:
@@ -44,7 +44,7 @@ class Waiter:
         self._note = ""
         self._next_report = time.monotonic() + _REPORT_AFTER
         self._check_after = _FIRST_CHECK
-        self._silent_since = 0.0  # when the schedd first did not answer
+        self._patience = Patience()
 
     def __enter__(self) -> Waiter:
         return self
@@ -109,16 +109,10 @@ class Waiter:
         try:
             self._state.compare_with_queue()
         except CondorError as error:
-            now = time.monotonic()
-            self._silent_since = self._silent_since or now
-            if now - self._silent_since > _PATIENCE:
-                raise UnreachableError(
-                    f"the schedd has not answered for {now - self._silent_since:.0f} s: {error} Nothing is "
-                    "lost: the jobs go on or stay in its queue. `condormap doctor` tells more; wait again later"
-                ) from error
-            self._check_after = now - self._state.changed + 5.0
+            self._patience.no_answer(error)
+            self._check_after = time.monotonic() - self._state.changed + 5.0
         else:
-            self._silent_since = 0.0
+            self._patience.answered()
             self._check_after = min(2 * self._check_after, self._check_after + _LONGEST_CHECK)
 
 

@@ -343,7 +343,6 @@ def test_a_job_that_the_schedd_has_left_out_after_a_release_runs_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Released while it was still being stopped, and the list of jobs that can run made without it meanwhile."""
-    monkeypatch.setattr("condormap.jobs.waiting._FIRST_CHECK", 5.0)
     stubborn = """"-c 'trap : TERM; while :; do sleep 0.1; done'\""""
     (job,) = submitted({"executable": "/bin/sh", "arguments": stubborn, "job_max_vacate_time": "3"})
     assert job.wait(60, for_=JobStatus.RUNNING)

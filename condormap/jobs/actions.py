@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,9 +101,11 @@ def act(parts: Sequence[Part], action: Action, reason: str, key: Key) -> ActionR
     if action is Action.REMOVE:
         for part in parts:
             part.state.removed_here.update(proc for proc in part.procs if not before[part, proc])
-    if action in (Action.RELEASE, Action.REMOVE):
-        for part in parts:
-            part.state.released()
+    for part in parts:
+        if action is Action.RELEASE:
+            part.state.released_at = time.monotonic()
+        if action in (Action.RELEASE, Action.REMOVE):
+            part.state.on_release()
     expire_ads(parts)
     return ActionResult(totals, failed)
 

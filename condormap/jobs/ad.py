@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import InvalidInputError
+
 
 class JobAd(Mapping[str, Any]):
     """An ad as plain values, by attribute names in any case; what an ad does not define is not in it.
@@ -52,3 +54,17 @@ class KeptAd:
 
     ad: JobAd
     until: float
+
+
+def plain_ad(ad: Mapping[str, Any]) -> JobAd:
+    """Return an ad as the seam gives it, of a ClassAd of the bindings too; they are not loaded here."""
+    if not isinstance(ad, Mapping) and not (hasattr(ad, "keys") and hasattr(ad, "__getitem__")):
+        raise InvalidInputError(f"from_ad takes a ClassAd or a dict, and not a {type(ad).__name__}: {ad!r}")
+    return JobAd({str(name): _plain(ad[name]) for name in ad})
+
+
+def _plain(value: Any) -> Any:
+    if value is None or type(value) in (str, int, float, bool, list, dict):
+        return value
+    text = str(value)
+    return None if text in ("Undefined", "undefined", "Value.Undefined") else text

@@ -12,7 +12,8 @@ from ..jdf.write import jdf_of_ads
 from ..paths import current_folder
 from ..pool.choose import choose_pool
 from .described import Described
-from .job import Job, parse_id
+from .ids import parse_id
+from .job import Job
 from .part import Part
 from .queue import find_cluster
 from .several import Several

@@ -199,7 +199,7 @@ class JobGroup(Several[Job], Described):
 
 
 def group_of(
-    condor: Condor, clusters: Mapping[int, int], log: Path, released: Callable[[], object]
+    condor: Condor, clusters: Mapping[int, int], log: Path, on_release: Callable[[], object]
 ) -> JobGroup:
     """Return the group of all jobs of clusters that somebody else has submitted; nobody is asked.
 
@@ -211,13 +211,13 @@ def group_of(
         Their ids, and how many jobs they have.
     log : Path
         The event log that they share.
-    released : callable
+    on_release : callable
         Is called when jobs of the group were released or removed.
     """
     parts = []
     for cluster, n_jobs in clusters.items():
         state = ClusterState(condor, cluster, n_jobs)
         state.set_log(log)
-        state.released = released
+        state.on_release = on_release
         parts.append(Part(state))
     return JobGroup._of(parts)

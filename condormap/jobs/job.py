@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
@@ -13,9 +12,10 @@ from ..paths import current_folder
 from ..pool.choose import choose_pool
 from ..status import JobStatus
 from ..times import deadline
-from .ad import JobAd, KeptAd
+from .ad import JobAd, KeptAd, plain_ad
 from .explain import explain
 from .following import Following
+from .ids import parse_id
 from .log import JobEvent, job_events
 from .output import log_readers, logs, outputs
 from .part import JobKey, Part
@@ -127,11 +127,7 @@ class Job(Steered):
         pool, schedd
             Where the job is, as for `Job`.
         """
-        if not isinstance(ad, Mapping) and not (hasattr(ad, "keys") and hasattr(ad, "__getitem__")):
-            raise InvalidInputError(
-                f"from_ad takes a ClassAd or a dict, and not a {type(ad).__name__}: {ad!r}"
-            )
-        values = JobAd({str(name): _plain(ad[name]) for name in ad})
+        values = plain_ad(ad)
         cluster, proc = values.get("ClusterId"), values.get("ProcId")
         if type(cluster) is not int or type(proc) is not int:
             raise InvalidInputError(
@@ -343,22 +339,3 @@ class Job(Steered):
         """Return what is known about the job, now."""
         refresh(self._parts())
         return self._cluster.record(self._proc)
-
-
-def parse_id(id: str | int | tuple[int, int]) -> tuple[int, int | None]:
-    """Return the cluster and the proc that an id names; no proc for a cluster's id."""
-    if isinstance(id, str) and (match := re.fullmatch(r"\s*(\d+)(?:\.(\d+))?\s*", id)):
-        return int(match[1]), None if match[2] is None else int(match[2])
-    if isinstance(id, int) and not isinstance(id, bool) and id >= 0:
-        return id, None
-    if isinstance(id, tuple) and len(id) == 2 and all(isinstance(each, int) and each >= 0 for each in id):
-        return id
-    raise InvalidInputError(f'a job\'s id is "78.0", (78, 0), or 78, and not {id!r}')
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of a ClassAd as the seam gives it; without the bindings, which are not loaded here."""
-    if value is None or type(value) in (str, int, float, bool, list, dict):
-        return value
-    text = str(value)
-    return None if text in ("Undefined", "undefined", "Value.Undefined") else text

@@ -37,7 +37,9 @@ class ClusterState:
         Whether its jobs are made one after the other.
     removed_here : set of int
         The procs that this process removed.
-    released : callable
+    released_at : float
+        When jobs of it were released here last, by `time.monotonic`.
+    on_release : callable
         Is called when jobs of the cluster were released or removed here.
     still : bool
         What was read last is not to be asked for again for a while.
@@ -53,7 +55,8 @@ class ClusterState:
         self.paused = ""
         self.removed_here: set[int] = set()
         self.factory = False
-        self.released: Callable[[], object] = lambda: None
+        self.released_at = float("-inf")
+        self.on_release: Callable[[], object] = lambda: None
         self.still = False
         self.ads: dict[int, KeptAd] = {}
         self._next = 0  # the proc that the factory makes next

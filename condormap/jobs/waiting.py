@@ -31,7 +31,11 @@ WaitFor = str | JobStatus | Collection[JobStatus]
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds between two looks at a log
 _PER_JOB = 2e-6  # seconds more, for every look goes through all jobs
 _FIRST_QUERY, _LONGEST_QUERY = 0.25, 30.0  # seconds between two questions about jobs without a log
-_FIRST_CHECK, _LONGEST_CHECK = 15.0, 300.0  # seconds of silence in the logs, before the schedd is asked too
+_AFTER_RELEASE, _FIRST_CHECK, _LONGEST_CHECK = (
+    2.0,
+    10.0,
+    300.0,
+)  # seconds of silence in the logs, before the schedd is asked too
 _SHORTEST_DEADLINE = 1.0  # seconds that a question may take, however little time is left
 _HAS_RUN = (JobStatus.TRANSFERRING_OUTPUT, JobStatus.COMPLETED)
 
@@ -114,8 +118,10 @@ class _Watch:
         self._until = until
         self._shortest = _SHORTEST_PAUSE + _PER_JOB * sum(len(part.procs) for part in parts)
         now = self._changed = time.monotonic()
+        just_released = any(part.state.released_at > now - _FIRST_CHECK for part in parts)  # see `look_anew`
+        self._first_check = _AFTER_RELEASE if just_released else _FIRST_CHECK
         self._ask = _Schedule(now + _FIRST_QUERY, _FIRST_QUERY, _LONGEST_QUERY)
-        self._check = _Schedule(now + _FIRST_CHECK, _FIRST_CHECK, _LONGEST_CHECK)
+        self._check = self._first_of_checks()
         self._patience = Patience()
 
     def next(self) -> bool:
@@ -155,7 +161,10 @@ class _Watch:
         logs = {part.state.log for part in self._parts if part.state.log is not None and part.unfinished()}
         if sum(log.read() for log in logs):
             self._note_change()
-            self._check = _Schedule(self._changed + _FIRST_CHECK, _FIRST_CHECK, _LONGEST_CHECK)
+            self._check = self._first_of_checks()
+
+    def _first_of_checks(self) -> _Schedule:
+        return _Schedule(self._changed + self._first_check, self._first_check, _LONGEST_CHECK)
 
     def _note_change(self) -> None:
         self._changed = time.monotonic()
