@@ -32,6 +32,7 @@
     ├── ItemError                             one item failed other than by an exception
     │   ├── ItemDiedError                     the worker process died while it computed this item
     │   └── RemoteError                       the item's exception or result could not travel; its text did
+    ├── TooManyFailuresError                  as many items failed as max_failures= allows; the rest was removed
     └── WaitTimeoutError (TimeoutError)       results were asked for with a timeout, and it passed
 
 Exceptions that the user's own function raises are not wrapped: they come back as themselves, with a
@@ -69,6 +70,7 @@ __all__ = [
     "StorageError",
     "SubmitRefusedError",
     "SubmitUnknownError",
+    "TooManyFailuresError",
     "UnknownScheddError",
     "UnreachableError",
     "UnsubmittedJobError",
@@ -249,6 +251,13 @@ class ItemDiedError(ItemError):
 
 class RemoteError(ItemError):
     """The item's exception or result could not be pickled or unpickled; its text is in the message."""
+
+
+class TooManyFailuresError(CondormapError):
+    """As many items failed as the map's ``max_failures`` allows, so its other jobs were removed.
+
+    The first of the failures is the cause.
+    """
 
 
 class RemoteTraceback(Exception):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .errors import JobDiedError, JobError, JobHeldError, JobLostError, JobRemovedError
 from .holds import advice, as_items, in_words
+from .output import tail_of_output
 from .status import ItemState, hold_in_words
 from .submission import Submission
 from .tracking import TrackedJob
@@ -84,8 +85,5 @@ def _what(job: TrackedJob) -> str:
 
 def _stderr(path: Path) -> str:
     """Return the end of a job's standard error as a clause for a message."""
-    try:
-        text = path.read_bytes()[-_STDERR_TAIL:].decode(errors="replace").strip()
-    except OSError:
-        text = ""
+    text = tail_of_output(path, _STDERR_TAIL)
     return f". The end of its standard error ({path}):\n{text}" if text else "; its standard error is empty"

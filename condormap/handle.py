@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from .breaker import Breaker
 from .condor import Action, ActResult, connect
 from .errors import CondormapError, InvalidInputError
 from .holds import Hold
+from .output import read_output
 from .report.progress import Progress
 from .results import Errors, InOrder, Item, Results
 from .state import MapState
@@ -22,6 +25,8 @@ from .waiting import Waiter
 
 if TYPE_CHECKING:
     from .jobs.group import JobGroup
+
+_SHORT_WAIT = 0.5  # seconds
 
 
 class CondorMap:
@@ -50,7 +55,7 @@ class CondorMap:
         self._condor = connect(record.address)
         self._state = MapState(path, record, complete(self._condor, path, record.log(path)), self._condor)
         self._jobs: JobGroup | None = None
-        self._steering = Steering(path, record, self._condor, self._state, self._waiter)
+        self._steering = Steering(path, record, self._condor, self._state, self._patient_waiter)
         self._results = Results(path, self._state, self._waiter, with_input=with_input)
 
     def __repr__(self) -> str:
@@ -113,9 +118,33 @@ class CondorMap:
 
     def errors(self) -> dict[int, BaseException]:
         """Return the errors so far, by item, without waiting."""
+        return self._results.errors()
+
+    def stdout(self, index: int) -> str:
+        """Return what the job that computed an item, or computes it, has printed, for all its items together."""
+        return self._output(index, "out")
+
+    def stderr(self, index: int) -> str:
+        """Return what the job that computed an item, or computes it, wrote to standard error, as `stdout` does."""
+        return self._output(index, "err")
+
+    def _output(self, index: int, stream: str) -> str:
         self._state.poll()
-        found = ((item, self._results.error(item)) for item in range(len(self)))
-        return {item: error for item, error in found if error is not None}
+        return read_output(self._results.output_file(self._item_of(index), stream))
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        """Wait for all results as `results` does, while the event loop goes on: ``await m``."""
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> list[Any]:
+        import asyncio  # here, for it takes long
+
+        state, settled = self._state, False
+        with self._waiter() as waiter:
+            while not settled:  # in short waits: a cancelled one leaves its thread for a moment only
+                until = time.monotonic() + _SHORT_WAIT
+                settled = await asyncio.to_thread(waiter.until, state.all_settled, until)
+        return await asyncio.to_thread(self.results)
 
     # -- waiting ---------------------------------------------------------------------------------------------
 
@@ -152,6 +181,18 @@ class CondorMap:
         return True
 
     def _waiter(self) -> Waiter:
+        """Begin a wait for results, which too many failures end."""
+        return Breaker(
+            self._state,
+            self._condor,
+            self._steering.options,
+            Progress(len(self), self.tag, self.progress),
+            remove=self.remove,
+            errors=self._results.errors,
+        )
+
+    def _patient_waiter(self) -> Waiter:
+        """Begin a wait that no failure ends."""
         progress = Progress(len(self), self.tag, self.progress)
         return Waiter(self._state, self._condor, self._steering.options, progress)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from . import store
@@ -29,6 +30,7 @@ def condormap(
     /,
     *iterables: Iterable[Any],
     chunksize: int | str = "auto",
+    common: Mapping[str, Any] | None = None,
     strict: bool = False,
     with_input: bool = False,
     tag: str | None = None,
@@ -49,6 +51,8 @@ def condormap(
         each, as with `map`.
     chunksize : int or "auto"
         How many items a job computes at most. ``"auto"`` makes chunks that fall in size, a few for each slot.
+    common : mapping of str to object, or None
+        Keyword arguments for every call, sent once: a large table that all items need.
     strict : bool
         Refuse iterables of different lengths.
     with_input : bool
@@ -88,7 +92,7 @@ def condormap(
     >>> list(condormap(lambda x: x * x, range(5)))
     [0, 1, 4, 9, 16]
     """
-    _check_call(func, iterables)
+    _check_call(func, iterables, common)
     job_options = make_options(options)
     plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
     check_wanted(progress)
@@ -101,7 +105,7 @@ def condormap(
         with pickled_by_value(_modules_by_value(condor)):
             n_items = write_items(new.folder, iterables, strict=strict)
             with store.storage_errors(new.final):
-                write_function(new.folder, func)
+                write_function(new.folder, functools.partial(func, **common) if common else func)
         with store.storage_errors(new.final):
             function = describe_function(func)
             record = store.new_record(new.id, new.tag, n_items, len(iterables) > 1, function, address)
@@ -123,7 +127,9 @@ def map(func: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) 
     return condormap(func, *iterables, **options).results()
 
 
-def _check_call(func: Callable[..., Any], iterables: tuple[Iterable[Any], ...]) -> None:
+def _check_call(
+    func: Callable[..., Any], iterables: tuple[Iterable[Any], ...], common: Mapping[str, Any] | None
+) -> None:
     if not callable(func):
         raise InvalidInputError(f"the first argument must be callable, not a {type(func).__name__}: {func!r}")
     if not iterables:
@@ -135,6 +141,10 @@ def _check_call(func: Callable[..., Any], iterables: tuple[Iterable[Any], ...]) 
             raise InvalidInputError(
                 f"argument {number} must be iterable, not a {type(iterable).__name__}: {iterable!r}"
             ) from None
+    if common is not None and not (
+        isinstance(common, Mapping) and all(isinstance(key, str) for key in common)
+    ):
+        raise InvalidInputError(f"common must be a mapping from names of arguments to values, not {common!r}")
 
 
 def _modules_by_value(condor: Condor) -> list[str]:

@@ -127,6 +127,10 @@ class Outcomes:
         """Return the attempt that gave an item its outcome."""
         return self._frames[self.ledger.frame_of[item]][2]
 
+    def file(self, item: int) -> str:
+        """Return the outcome file that has the outcome of an item."""
+        return self._frames[self.ledger.frame_of[item]][0]
+
     def seconds(self, item: int) -> float:
         """Return how long the item took in the job; 0 where its worker died."""
         frame = self._frame(item)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import InvalidInputError, RemoteError, WaitTimeoutError
+from .output import tail_of_output
 from .payload import RESULT
 from .serialize import unpickle_items
 from .state import MapState
@@ -16,6 +17,8 @@ from .times import deadline
 from .waiting import Waiter
 
 Errors = Literal["raise", "return", "skip"]
+
+_STREAMS = {"out": "output", "err": "error"}
 
 
 @dataclass(frozen=True)
@@ -155,8 +158,39 @@ class Results:
         """Return why an item has no result; None where it has one, or may still get one."""
         if self.state.ledger.is_open(item):
             return self.state.failure(*self.state.chunk_of(item))
-        has_result = chr(self.state.ledger.states[item]) == RESULT
-        return None if has_result else self.state.outcomes.error(item)
+        if chr(self.state.ledger.states[item]) == RESULT:
+            return None
+        error = self.state.outcomes.error(item)
+        for stream in ("out", "err"):
+            path = self.output_file(item, stream)
+            if text := tail_of_output(path):
+                error.add_note(
+                    f"condormap: the end of its job's standard {_STREAMS[stream]} ({path}):\n{text}"
+                )
+        return error
+
+    def errors(self) -> dict[int, BaseException]:
+        """Return the errors so far, by item."""
+        state = self.state
+        state.poll()
+        found = {
+            item: error for item in state.ledger.failed_items() if (error := self.error(item)) is not None
+        }
+        for submission, chunk in state.chunks():
+            open_items = state.open_items(submission, chunk)
+            failure = state.failure(submission, chunk) if open_items else None
+            if failure is not None:
+                found |= dict.fromkeys(open_items, failure)
+        return dict(sorted(found.items()))
+
+    def output_file(self, item: int, stream: str) -> Path:
+        """Return the file of the standard ``"out"`` or ``"err"`` of the job that computed an item, or is to."""
+        if self.state.ledger.is_open(item):
+            submission, chunk = self.state.chunk_of(item)
+            return submission.output_file(chunk, stream)
+        outcomes = Path(self.state.outcomes.file(item))  # <submission>/outcomes/<shard>/<chunk>.<attempt>
+        shard, chunk_name = outcomes.parent.name, outcomes.name.partition(".")[0]
+        return outcomes.parents[2] / "stdio" / shard / f"{chunk_name}.{stream}"
 
     def item(self, item: int) -> Item:
         """Return an item that is settled."""

@@ -7,6 +7,7 @@ notebook, or a local module.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import pickle
@@ -279,6 +280,8 @@ def _strict(items: Iterator[Any]) -> Iterator[Any]:
 
 
 def describe_function(function: Callable[..., Any]) -> str:
-    """Return a name for messages: ``module.qualname``, or the repr."""
+    """Return a name for messages: ``module.qualname``, of a partial that of its function, or the repr."""
+    if isinstance(function, functools.partial):
+        return describe_function(function.func)
     name = getattr(function, "__qualname__", None)
     return f"{getattr(function, '__module__', '?')}.{name}" if name else repr(function)

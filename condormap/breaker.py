@@ -1,0 +1,99 @@
+"""Stopping a map of which too many items fail: 1,000 equal errors tell no more than ten do, and cost hours.
+
+Whoever waits for the map watches (``max_failures=``); a map that nobody waits for is not stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from .condor import Condor
+from .errors import CondorError, TooManyFailuresError
+from .options import JobOptions
+from .report.progress import Progress
+from .state import MapState
+from .status import ItemState
+from .waiting import Waiter
+
+_EVERY = 1.0  # seconds between two counts of the items whose jobs died, for which all jobs are looked at
+_REMOVAL = 60.0  # seconds that the removed jobs may take to end
+
+
+class Breaker(Waiter):
+    """A wait that ends with one error when too many items have failed; else it is a `Waiter`.
+
+    Parameters
+    ----------
+    state, condor, options, progress
+        As for `Waiter`.
+    remove : callable
+        Removes the map's jobs, for the reason that it is given.
+    errors : callable
+        Returns the errors so far, by item.
+    """
+
+    def __init__(
+        self,
+        state: MapState,
+        condor: Condor,
+        options: JobOptions,
+        progress: Progress,
+        *,
+        remove: Callable[[str], object],
+        errors: Callable[[], dict[int, BaseException]],
+    ) -> None:
+        super().__init__(state, condor, options, progress)
+        self._remove = remove
+        self._errors = errors
+        self._next_count = 0.0
+
+    def until(self, condition: Callable[[], bool], until: float | None = None) -> bool:
+        """Look until the condition holds; see `Waiter.until`.
+
+        Raises
+        ------
+        TooManyFailuresError
+            So many items have failed that the rest of the map was removed.
+        """
+        if self._options.max_failures is None:
+            return super().until(condition, until)
+        hopeless = False
+
+        def look() -> bool:
+            nonlocal hopeless
+            hopeless = self._is_hopeless()
+            return hopeless or condition()
+
+        found = super().until(look, until)
+        if hopeless:
+            self._stop()
+        return found
+
+    def _is_hopeless(self) -> bool:
+        """Tell whether too many items have failed, and others are still to be computed."""
+        state, most = self._state, self._options.max_failures or 0
+        n_failed = state.ledger.n_finished - state.ledger.n_results
+        if n_failed < most and time.monotonic() > self._next_count:
+            self._next_count = time.monotonic() + _EVERY
+            n_failed = state.counts()[ItemState.ERROR]
+        return n_failed >= most and not state.all_settled()
+
+    def _stop(self) -> NoReturn:
+        """Remove the map's jobs, and say so."""
+        allowed, n_items = self._options.max_failures, len(self._state.ledger)
+        failure = ""
+        try:
+            self._remove(f"{allowed} items failed, which is as many as max_failures allows")
+            super().until(self._state.all_settled, time.monotonic() + _REMOVAL)
+        except CondorError as error:
+            failure = f" (that could not be done: {error})"
+        errors = self._errors()
+        item, first = next(iter(errors.items()))
+        n_failed = self._state.counts()[ItemState.ERROR]
+        raise TooManyFailuresError(
+            f"{n_failed} of {n_items} items failed (max_failures={allowed}), so the map's other jobs were "
+            f"removed{failure}. The first: item {item}, {type(first).__name__}: {first}. m.errors() has all of "
+            "them, m.results('skip') what was finished, and m.retry() runs the rest again"
+        ) from first

@@ -1,0 +1,185 @@
+"""What helps with a map: output of jobs, notes on errors, await, the circuit breaker, common arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Gate
+from test_map_steering import until
+
+from condormap import CondorMap, ItemState, PersonalPool, condormap
+from condormap.errors import InvalidInputError, JobRemovedError, TooManyFailuresError
+
+# -- output ----------------------------------------------------------------------------------------------------
+
+
+def noisy(x: int) -> int:
+    print(f"computing {x}", flush=True)
+    print(f"worried about {x}", file=sys.stderr, flush=True)
+    if x == 3:
+        raise ValueError(x)
+    return x
+
+
+@pytest.fixture(scope="module")
+def loud(pool: PersonalPool) -> CondorMap:
+    m = condormap(noisy, range(4), pool=pool, chunksize=2)
+    assert m.wait(timeout=30)
+    return m
+
+
+def test_the_output_of_the_job_that_computed_an_item_can_be_read(loud: CondorMap) -> None:
+    assert loud.stdout(0) == loud.stdout(1) == "computing 0\ncomputing 1\n"
+    assert loud.stderr(-1) == "worried about 2\nworried about 3\n"
+    with pytest.raises(IndexError, match="none with the index 4"):
+        loud.stdout(4)
+
+
+def test_where_nothing_was_printed_the_output_is_empty(pool: PersonalPool) -> None:
+    m = condormap(abs, [1], pool=pool)
+    assert m.wait(timeout=30)
+    assert (m.stdout(0), m.stderr(0)) == ("", "")
+
+
+def test_the_output_of_a_running_job_can_be_read(pool: PersonalPool, gate: Gate) -> None:
+    m = condormap(lambda x: print("here", flush=True) or gate.wait(), [0], pool=pool)
+    until(lambda: m.stdout(0) == "here\n")
+    gate.open()
+    assert m.wait(timeout=30)
+
+
+def test_an_error_has_the_end_of_its_jobs_output_as_notes(loud: CondorMap) -> None:
+    notes = loud.errors()[3].__notes__
+    assert "standard output" in notes[1]
+    assert notes[1].endswith(":\ncomputing 2\ncomputing 3")
+    assert "standard error" in notes[2]
+    assert notes[2].endswith(":\nworried about 2\nworried about 3")
+
+
+def test_after_a_retry_the_output_is_that_of_the_job_that_settled_the_item(
+    pool: PersonalPool, tmp_path: Path
+) -> None:
+    def function(x: int) -> int:
+        first = not (tmp_path / "ran").exists()
+        (tmp_path / "ran").touch()
+        print("first" if first else "second")
+        return 1 // (not first)
+
+    m = condormap(function, [0], pool=pool)
+    assert m.wait(timeout=30)
+    assert m.stdout(0) == "first\n"
+    assert m.retry().results(timeout=30) == [1]
+    assert m.stdout(0) == "second\n"
+
+
+# -- await -----------------------------------------------------------------------------------------------------
+
+
+def test_a_map_can_be_awaited_while_the_event_loop_goes_on(pool: PersonalPool, gate: Gate) -> None:
+    m = condormap(lambda x: gate.wait() or x, range(3), pool=pool)
+
+    async def main() -> list[int]:
+        awaited = asyncio.ensure_future(_of(m))
+        done, _ = await asyncio.wait([awaited], timeout=0.3)
+        assert not done
+        gate.open()
+        return await awaited
+
+    assert asyncio.run(main()) == [0, 1, 2]
+
+
+async def _of(m: CondorMap) -> list[int]:
+    return await m
+
+
+def test_awaiting_raises_the_first_error(loud: CondorMap) -> None:
+    with pytest.raises(ValueError, match="3"):
+        asyncio.run(_of(loud))
+
+
+def test_a_wait_that_is_cancelled_ends(pool: PersonalPool, gate: Gate) -> None:
+    m = condormap(lambda x: gate.wait() or x, [1], pool=pool)
+
+    async def main() -> None:
+        await asyncio.wait_for(_of(m), timeout=0.2)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(main())  # returns, although the map does not
+    gate.open()
+    assert m.results(timeout=30) == [1]
+
+
+# -- max_failures ----------------------------------------------------------------------------------------------
+
+
+def test_a_map_of_which_too_many_items_fail_is_stopped_with_one_error(pool: PersonalPool, gate: Gate) -> None:
+    def function(x: int) -> int:
+        if 2 <= x < 6:
+            raise ValueError(x)
+        return x if x < 2 else gate.wait()
+
+    m = condormap(function, range(60), pool=pool, chunksize=7, max_failures=3)
+    with pytest.raises(
+        TooManyFailuresError,
+        match=r"4 of 60 items failed \(max_failures=3\).*The first: item 2, ValueError: 2",
+    ) as caught:
+        m.wait(timeout=60)
+    assert type(caught.value.__cause__) is ValueError
+    assert m.status == {ItemState.RESULT: 2, ItemState.ERROR: 4, ItemState.REMOVED: 54}
+    assert m.results("skip", timeout=5) == [0, 1]
+    with pytest.raises(JobRemovedError, match="max_failures"):
+        m[8]
+    assert len(m.failed()) == 58
+
+
+def test_jobs_that_died_count_as_failures_of_their_items(pool: PersonalPool, gate: Gate) -> None:
+    def function(x: int) -> None:
+        if x == 0:
+            os.kill(os.getppid(), 9)
+        gate.wait()
+
+    m = condormap(function, range(60), pool=pool, chunksize=5, max_failures=5)
+    with pytest.raises(TooManyFailuresError, match="5 of 60 items failed"):
+        m.results("skip", timeout=60)
+    assert m.status == {ItemState.ERROR: 5, ItemState.REMOVED: 55}
+
+
+def test_a_map_that_has_ended_is_not_stopped_any_more(pool: PersonalPool) -> None:
+    m = condormap(lambda x: 1 // x, [0, 0, 1], pool=pool, chunksize=3, max_failures=2)
+    until(lambda: m.status[ItemState.RESULT])
+    assert m.results("skip", timeout=30) == [1]
+
+
+# -- common ----------------------------------------------------------------------------------------------------
+
+
+def size_of(m: CondorMap) -> int:
+    return sum(path.stat().st_size for path in m.path.rglob("*") if path.is_file())
+
+
+def test_common_arguments_are_given_to_every_call_and_stored_once(pool: PersonalPool) -> None:
+    def function(x: int, table: bytes, factor: int) -> int:
+        return factor * x + len(table)
+
+    m = condormap(function, range(12), pool=pool, chunksize=1, common={"table": bytes(3 << 20), "factor": 2})
+    assert m.results(timeout=60) == [2 * x + (3 << 20) for x in range(12)]
+    assert 3 << 20 < size_of(m) < 4 << 20
+    assert "test_map_tools" in repr(m)
+
+
+def test_arguments_of_a_partial_are_stored_once_too(pool: PersonalPool) -> None:
+    function = functools.partial(lambda table, x: x + len(table), bytes(3 << 20))
+    m = condormap(function, range(12), pool=pool, chunksize=1)
+    assert m.results(timeout=60) == [x + (3 << 20) for x in range(12)]
+    assert 3 << 20 < size_of(m) < 4 << 20
+
+
+@pytest.mark.parametrize("common", [[1], {1: 2}])
+def test_common_arguments_need_names(pool: PersonalPool, common: object) -> None:
+    with pytest.raises(InvalidInputError, match="common must be a mapping from names"):
+        condormap(abs, [1], pool=pool, common=common)  # type: ignore[arg-type]
