@@ -43,7 +43,7 @@ def pool() -> Iterator[PersonalPool]:
 
 
 def daemon(pool: PersonalPool, name: str) -> psutil.Process:
-    """Return the one daemon of that name; for a while it may have children of its own name, which answer queries."""
+    """Return the one daemon of that name; it may have children of its own name, which answer queries."""
     found = []
     for process in psutil.Process(pool.pid).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):

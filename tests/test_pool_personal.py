@@ -309,6 +309,29 @@ def test_a_crash_of_everything_is_recovered_with_the_queue_intact(detached: Pers
     assert gone(crashed)
 
 
+def test_a_temporary_pool_whose_owner_is_killed_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
+    code = """
+from condormap import PersonalPool
+with PersonalPool(cpus=1, memory=512, fsync=False) as pool:
+    print(pool.folder, pool.pid, flush=True)
+    input()
+"""
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as owner:
+        assert owner.stdout is not None
+        folder, guard = owner.stdout.readline().split()
+        assert Path(folder).parent == tmp_path
+        owner.kill()
+    until(lambda: not psutil.pid_exists(int(guard)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_guard_that_is_killed_takes_the_pool_with_it(detached: PersonalPool) -> None:
     guard, *rest = everything_of(detached)
     guard.kill()

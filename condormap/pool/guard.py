@@ -4,9 +4,9 @@
 
     owner (Python) <··pidfd·· guard ──> condor_master ──> collector, negotiator, schedd, startd ──> ... jobs
 
-Nothing of the pool outlives it. It is a "child subreaper": every process of the pool stays its descendant, also
-a job that made itself a daemon, and the daemons of a master that was killed. It holds the folder's lock, so "does
-a pool run here" is a question to the kernel. It ends the pool when
+Nothing of the pool outlives it, nor does the folder of a temporary pool whose owner is gone. It is a "child
+subreaper": every process of the pool stays its descendant, also a job that made itself a daemon, and the daemons
+of a master that was killed. It holds the folder's lock, so "does a pool run here" is a question to the kernel. It ends the pool when
 
 - it is told to (SIGTERM),
 - the process that owns the pool is gone (a detached pool has no owner),
@@ -84,8 +84,10 @@ def main() -> int:
         preexec_fn=in_master,
     )
     idle = _Idle(plan) if plan["idle_timeout"] is not None else None
+    abandoned = False
     while not told and master.pid not in _reap():
         if plan["owner"] and os.getppid() != plan["owner"]:
+            abandoned = True
             break
         if idle and idle.over():
             break
@@ -94,10 +96,15 @@ def main() -> int:
             pause = min(1.0, pause or 1.0)
         ready, _, _ = select.select(watched, [], [], pause)
         if any(fd != wake for fd in ready):
+            abandoned = True
             break
         with contextlib.suppress(BlockingIOError):
             os.read(wake, 4096)
     _end(master.pid)
+    if abandoned and plan["temporary"]:
+        import shutil  # here, for it is seldom needed
+
+        shutil.rmtree(plan["folder"], ignore_errors=True)
     return 0
 
 

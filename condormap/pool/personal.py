@@ -250,7 +250,13 @@ class PersonalPool:
             fsync=self.fsync,
             extra=self.settings,
         )
-        self._guard = launch(settings, identity.namespace, owner=owner, idle_timeout=self.idle_timeout)
+        self._guard = launch(
+            settings,
+            identity.namespace,
+            owner=owner,
+            temporary=owner is not None and self._temporary,
+            idle_timeout=self.idle_timeout,
+        )
         try:
             wait_until_ready(settings, self._guard, timeout=timeout)
         except BaseException:

@@ -22,6 +22,7 @@ def launch(
     namespace: tuple[int, int] | None,
     *,
     owner: int | None,
+    temporary: bool,
     idle_timeout: float | None,
 ) -> subprocess.Popen[bytes] | None:
     """Write the configuration and start the guard, which starts the daemons.
@@ -34,6 +35,8 @@ def launch(
         See `condormap.pool.identity`.
     owner : int or None
         The process that the pool ends with; None for a detached pool.
+    temporary : bool
+        Remove the folder, should the owner be gone without having done so.
     idle_timeout : float or None
         Seconds.
 
@@ -58,7 +61,7 @@ def launch(
     try:
         leftovers.clear(folder)
         (folder / CONFIG_FILE).write_text(config_text(settings))
-        child = _spawn(settings, namespace, owner, idle_timeout, lock)
+        child = _spawn(settings, namespace, owner, temporary, idle_timeout, lock)
     finally:
         lock.release()  # the guard has it now
     if owner is not None:
@@ -105,6 +108,7 @@ def _spawn(
     settings: PoolSettings,
     namespace: tuple[int, int] | None,
     owner: int | None,
+    temporary: bool,
     idle_timeout: float | None,
     lock: FolderLock,
 ) -> subprocess.Popen[bytes]:
@@ -114,6 +118,7 @@ def _spawn(
         "folder": str(folder),
         "namespace": namespace,
         "owner": owner,
+        "temporary": temporary,
         "idle_timeout": idle_timeout,
         "state_file": str(folder / STATE_FILE),
         "state": {
