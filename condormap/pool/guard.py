@@ -6,7 +6,8 @@
 
 Nothing of the pool outlives it, nor does the folder of a temporary pool whose owner is gone. It is a "child
 subreaper": every process of the pool stays its descendant, also a job that made itself a daemon, and the daemons
-of a master that was killed. It holds the folder's lock, so "does a pool run here" is a question to the kernel. It ends the pool when
+of a master that was killed. It holds the folder's lock, so "does a pool run here" is a question to the kernel.
+It ends the pool when
 
 - it is told to (SIGTERM),
 - the process that owns the pool is gone (a detached pool has no owner),
