@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -15,8 +16,9 @@ from .payload import CHUNKS_FILE
 from .submission import read_cluster
 from .tags import all_tags, folder_of
 
-# Job terminated, job aborted, cluster removed (HTCondor manual, "Job Event Log Codes"), at the start of an event.
-_ENDS = re.compile(rb"\n(005|009|036) \((\d+)\.")
+# Job terminated, job aborted, cluster submitted, cluster removed (HTCondor manual, "Job Event Log Codes"), at the
+# start of an event. Those of a cluster are of a factory, and its removal is the last event of all.
+_EVENTS = re.compile(rb"\n(005|009|035|036) \((\d+)\.")
 _BLOCK = 1 << 20
 
 
@@ -37,7 +39,9 @@ class MapInfo:
     jobs : int
         How many jobs it has, those that are not in the queue yet included.
     ended : int or None
-        How many of them have left the queue; None where the event log cannot be read here.
+        How many of them have ended; None where the event log cannot be read here.
+    finished : bool
+        All have ended, and have left the queue.
     path : Path
         Its folder.
     damage : str
@@ -50,13 +54,9 @@ class MapInfo:
     items: int
     jobs: int
     ended: int | None
+    finished: bool
     path: Path
     damage: str = ""
-
-    @property
-    def finished(self) -> bool:
-        """All its jobs have left the queue."""
-        return not self.damage and self.ended is not None and self.ended >= self.jobs
 
     @property
     def summary(self) -> str:
@@ -132,36 +132,42 @@ def map_info(tag: str) -> MapInfo:
             for part in store.submission_folders(folder)
         ]
         n_jobs = sum(size for size, _ in sizes)
-        ended = _ended(record.log(folder), sizes) if sizes else 0
-        return MapInfo(record.tag, created, record.function, record.n_items, n_jobs, ended, folder)
-    except OSError as error:
-        return MapInfo(tag, None, "?", 0, 0, None, folder, str(error))
+        ended, finished = _progress(record.log(folder), sizes) if sizes else (0, True)
+        return MapInfo(record.tag, created, record.function, record.n_items, n_jobs, ended, finished, folder)
+    except (OSError, ValueError, TypeError) as error:
+        return MapInfo(tag, None, "?", 0, 0, None, False, folder, str(error))
 
 
-def _ended(log: Path, sizes: list[tuple[int, int | None]]) -> int | None:
-    """Return how many jobs have left the queue, of submissions of so many jobs each in these clusters."""
-    try:
-        ended, gone = _ends(log)
-    except OSError:
-        return None
-    return sum(
-        0 if cluster is None else n_jobs if cluster in gone else min(ended[cluster], n_jobs)
-        for n_jobs, cluster in sizes
-    )
-
-
-def _ends(log: Path) -> tuple[Counter[int], set[int]]:
-    """Return how many jobs of each cluster have ended, and which clusters are gone as a whole."""
+def _progress(log: Path, sizes: list[tuple[int, int | None]]) -> tuple[int | None, bool]:
+    """Return how many jobs have ended, of so many each in these clusters, and whether that is all."""
     ended: Counter[int] = Counter()
-    gone: set[int] = set()
+    seen: dict[bytes, set[int]] = {b"035": set(), b"036": set()}
+    try:
+        for kind, id in _events(log):
+            if kind in seen:
+                seen[kind].add(id)
+            else:
+                ended[id] += 1
+    except OSError:
+        return None, False
+    factories, gone = seen[b"035"], seen[b"036"]
+    n_ended, finished = 0, True
+    for n_jobs, cluster in sizes:
+        if cluster is None:
+            finished = False
+            continue
+        n_ended += n_jobs if cluster in gone else min(ended[cluster], n_jobs)
+        is_over = cluster in gone if cluster in factories else ended[cluster] >= n_jobs
+        finished = finished and is_over
+    return n_ended, finished
+
+
+def _events(log: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield the kinds and the clusters of the events that tell of ends."""
     rest = b"\n"
     with log.open("rb") as file:
         while block := file.read(_BLOCK):
             lines, newline, begun = (rest + block).rpartition(b"\n")
-            for kind, cluster in _ENDS.findall(lines):
-                if kind == b"036":
-                    gone.add(int(cluster))
-                else:
-                    ended[int(cluster)] += 1
+            for kind, cluster in _EVENTS.findall(lines):
+                yield kind, int(cluster)
             rest = newline + begun
-    return ended, gone

@@ -20,6 +20,7 @@ import pytest
 from condormap import errors
 from condormap.address import PoolAddress
 from condormap.condor import Condor, connect
+from condormap.locks import is_locked, locked
 
 ROOT = Path(__file__).parents[1]
 
@@ -186,6 +187,30 @@ def test_no_child_is_left_when_the_process_is_killed_while_a_call_hangs(tmp_path
             program.kill()
             assert gone(pid)
         program.communicate(timeout=10)
+
+
+def test_a_lock_is_held_until_the_submit_has_ended_also_without_the_process(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        config = tmp_path / "condor_config"
+        config.write_text(f"COLLECTOR_HOST = 127.0.0.1:{port}\nNETWORK_INTERFACE = 127.0.0.1\n")
+        condor = Condor(PoolAddress(config, schedd="somewhere"))
+        with ThreadPoolExecutor() as executor, locked(tmp_path) as lock:
+            ours = os.dup(lock)
+            call = executor.submit(
+                condor.submit, "executable = /bin/true", submission_id="one", lock=ours, deadline=5
+            )
+            connection = server.accept()[0]
+            with connection:
+                connection.recv(1)  # the call is under way
+                os.dup2(os.open(os.devnull, os.O_RDONLY), lock)  # as when this process is killed
+                os.close(ours)
+                assert is_locked(tmp_path)
+                child(condor).kill()
+            with pytest.raises(errors.CondorError):
+                call.result(timeout=30)
+            assert not is_locked(tmp_path)
+        condor.close()
 
 
 def test_ctrl_c_in_a_terminal_is_for_the_caller_only(address):

@@ -114,11 +114,11 @@ def killed(pool: PersonalPool, tmp_path: Path) -> Killed:
 def moments(sent: int, done: int, number: int, seed: int) -> list[tuple[int, float]]:
     """Return when to kill: a third during the submit, the others all over the work, or soon after a step of it."""
     chance = random.Random(seed)
-    during = [(sent, chance.uniform(0.0, 0.04)) for _ in range(number // 3)]
-    steps = number - len(during)
-    return during + [
-        (1 + k * done // steps, chance.choice([0.0, 0.0, chance.uniform(0.0005, 0.05)])) for k in range(steps)
-    ]
+    between = [(sent + 1, 0.0), (sent + 2, 0.0)]  # the schedd has the jobs, and the cluster is not noted
+    during = [(sent, chance.uniform(0.0, 0.02)) for _ in range(number // 3)]
+    steps = number - len(between) - len(during)
+    delays = [chance.choice([0.0, 0.0, chance.uniform(0.0005, 0.05)]) for _ in range(steps)]
+    return [*between, *during, *((1 + k * done // steps, delays[k]) for k in range(steps))]
 
 
 def test_a_map_whose_process_is_killed_goes_on(killed: Killed) -> None:
