@@ -284,4 +284,5 @@ def describe_function(function: Callable[..., Any]) -> str:
     if isinstance(function, functools.partial):
         return describe_function(function.func)
     name = getattr(function, "__qualname__", None)
-    return f"{getattr(function, '__module__', '?')}.{name}" if name else repr(function)
+    module = getattr(function, "__module__", None)  # a method of a built-in class has none
+    return repr(function) if name is None else f"{module}.{name}" if module else name

@@ -163,12 +163,16 @@ class JobTable:
         Raises
         ------
         StorageError
-            The log and its folder are not there, or can't be read.
+            The log and the map's folder are not there, or can't be read.
         """
         try:
             part = read_part(self.log, self._place)
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and self.log.parent.is_dir():
+            folders = [
+                self.log.parent,
+                *(each.folder for each in self.submissions),
+            ]  # the log may be on another disk
+            if isinstance(error, FileNotFoundError) and any(folder.is_dir() for folder in folders):
                 self._note_damage("it is gone")
                 return 0
             clusters = " ".join(str(s.cluster) for s in self.submissions if s.cluster is not None)

@@ -278,6 +278,17 @@ def test_the_event_log_can_be_on_another_disk(
     assert list(logs.iterdir()) == []
 
 
+def test_where_the_event_log_is_not_to_be_had_the_map_does_without(
+    pool: PersonalPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CONDORMAP_LOG_DIR", str(tmp_path / "logs"))
+    finished(pool)
+    (tmp_path / "logs").rename(tmp_path / "another machine")
+    assert load("fit").results() == [0, 1, 4, 9]
+    assert maps()[0].summary == "2 jobs; the event log is not on this machine"
+    remove("fit")
+
+
 def test_a_folder_for_event_logs_that_cannot_be_made_is_an_error(
     pool: PersonalPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
