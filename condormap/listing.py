@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import store
 from .errors import InvalidInputError
-from .payload import CHUNKS_FILE
+from .payload import CHUNKS_FILE, SELECTION_FILE
 from .submission import read_cluster
 from .tags import all_tags, folder_of
 
@@ -35,7 +35,7 @@ class MapInfo:
     function : str
         The function's name.
     items : int
-        How many items it was made with.
+        How many items it has.
     jobs : int
         How many jobs it has, those that are not in the queue yet included.
     ended : int or None
@@ -132,10 +132,19 @@ def map_info(tag: str) -> MapInfo:
             for part in store.submission_folders(folder)
         ]
         n_jobs = sum(size for size, _ in sizes)
+        n_items = max([record.n_items, *map(_stop, store.submission_folders(folder))])
         ended, finished = _progress(record.log(folder), sizes) if sizes else (0, True)
-        return MapInfo(record.tag, created, record.function, record.n_items, n_jobs, ended, finished, folder)
+        return MapInfo(record.tag, created, record.function, n_items, n_jobs, ended, finished, folder)
     except (OSError, ValueError, TypeError) as error:
         return MapInfo(tag, None, "?", 0, 0, None, False, folder, str(error))
+
+
+def _stop(part: Path) -> int:
+    """Return the number of items of a map that has just this submission; 0 where it does not tell."""
+    if (part / SELECTION_FILE).exists():
+        return 0
+    with (part / CHUNKS_FILE).open("rb") as file:
+        return int.from_bytes(file.read()[-8:], "little")
 
 
 def _progress(log: Path, sizes: list[tuple[int, int | None]]) -> tuple[int | None, bool]:

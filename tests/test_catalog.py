@@ -304,26 +304,41 @@ def test_a_folder_for_event_logs_that_cannot_be_made_is_an_error(
 # -- a full disk -----------------------------------------------------------------------------------------------
 
 FULL = """
-import os, sys, errno
-from condormap import condormap, load, maps, remove, retag, clean
+import os, resource, sys
+from condormap import condormap, load, maps, remove, retag
 from condormap.errors import StorageError
-import condormap as package
-m = condormap(abs, [-1, -2, -3], tag="fit")
-m.results()
-HOW
-for call in (lambda: condormap(abs, [1], tag="new"), lambda: retag("fit", "other"), lambda: m.retry([0])):
+
+def inverse(x):
+    return 1 // x
+
+m = condormap(inverse, [1, 0, -1], tag="fit")
+m.wait()
+resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, resource.RLIM_INFINITY))
+for call in (lambda: condormap(abs, [1], tag="new"), lambda: retag("fit", "other"), lambda: m.retry()):
     try:
         call()
-    except (StorageError, ValueError) as error:
-        print(type(error).__name__)
-print([info.tag for info in maps()], load("fit").results())
-remove("fit")
+        print("done", end=" ")
+    except StorageError as error:
+        print("refused", end=" ")
+for info in maps():
+    assert load(info.tag).wait(60), info
+    print(load(info.tag).results("skip"), end=" ")
+    remove(info.tag)
 print(maps(), os.listdir(os.environ["CONDORMAP_HOME"] + "/data"))
 """
 
 
-def test_a_disk_that_takes_nothing_harms_no_map(run_script: Callable[[str], str]) -> None:
-    """No file may grow beyond nothing, which also holds for a user who may not mount a small disk."""
-    how = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))"
-    lines = run_script(FULL.replace("HOW", how)).splitlines()
-    assert lines == ["StorageError", "StorageError", "InvalidInputError", "['fit'] [1, 2, 3]", "no maps []"]
+@pytest.mark.parametrize(
+    ("size", "printed"),
+    [
+        (0, "refused refused refused [1, -1] no maps []"),
+        (100, "refused refused refused [1, -1] no maps []"),
+        (600, "refused done refused [1, -1] no maps []"),
+        (1_000_000, "done done done [1, -1] [1] no maps []"),
+    ],
+)
+def test_a_disk_that_takes_little_harms_no_map(
+    run_script: Callable[[str], str], size: int, printed: str
+) -> None:
+    """No file may grow beyond that, which also holds for a user who may not mount a small disk."""
+    assert run_script(FULL.replace("(LIMIT", f"({size}")).strip() == printed
