@@ -81,6 +81,12 @@ _NEXT_STATUS: dict[int, JobStatus] = {
 _EXECUTE, _HELD = EventType.EXECUTE, EventType.JOB_HELD
 _ABORTED, _TERMINATED = EventType.JOB_ABORTED, EventType.JOB_TERMINATED
 
+#: The attributes of an ad that `JobFacts.note_ad` reads.
+AD_ATTRIBUTES = (
+    "JobStatus HoldReason HoldReasonCode HoldReasonSubCode NumHoldsByReason RemoveReason"
+    " ExitCode ExitBySignal ExitSignal RemoteHost LastRemoteHost"
+).split()
+
 
 @dataclass(slots=True)
 class JobFacts:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .condor.logtext import Place, read_part
+from .condor.logtext import LogEvent, Place, read_part
 from .errors import StorageError
-from .events import EventType, JobFacts
+from .events import AD_ATTRIBUTES, EventType, JobFacts
 from .finished import FinishedJobs
 from .status import JobStatus
 from .submission import Submission
@@ -19,11 +19,8 @@ from .submission import Submission
 # By themselves, for they are looked at for each event.
 _SUBMIT, _EXECUTE = EventType.SUBMIT, EventType.EXECUTE
 
-#: The attributes of an ad that `JobTable.compare` and `JobTable.take_ad` read.
-ATTRIBUTES = (
-    "ClusterId ProcId CondormapSubmission CondormapChunk JobStatus HoldReason HoldReasonCode HoldReasonSubCode"
-    " NumHoldsByReason RemoveReason ExitCode ExitBySignal ExitSignal RemoteHost LastRemoteHost"
-).split()
+#: The attributes of an ad that `JobTable.compare` reads.
+ATTRIBUTES = ["ClusterId", "ProcId", "CondormapSubmission", "CondormapChunk", *AD_ATTRIBUTES]
 
 Key = tuple[str, int]  # a submission's id, and the chunk
 
@@ -120,7 +117,7 @@ class JobTable:
         self.damage: str | None = None
         self._find = find
         self._place = Place()
-        self._interrupted = False
+        self._pending: deque[LogEvent] = deque()  # those that were read, and not taken yet
         self._live: dict[tuple[int, int], TrackedJob] = {}  # by cluster and proc: those that may have events
         self._jobs: dict[Key, TrackedJob] = {}  # these, and those that were removed or killed
         self._finished: dict[str, FinishedJobs] = {}  # by the submission's id
@@ -158,13 +155,16 @@ class JobTable:
     def read(self) -> int:
         """Take the events that are new, at most a megabyte of them; return how many there were.
 
-        Ctrl-C may end this between any two steps; the same events are then taken again.
+        Ctrl-C may end this between any two steps; the next call goes on with the event that it came in.
 
         Raises
         ------
         StorageError
             The log and the map's folder are not there, or can't be read.
         """
+        if self._pending:
+            self._count()  # interrupted
+            return self._take_pending()
         try:
             part = read_part(self.log, self._place)
         except OSError as error:
@@ -180,15 +180,17 @@ class JobTable:
                 f"the event log of the map cannot be read: {error}. If its folder was deleted, its results are "
                 f"gone with it; its jobs may still be in the queue: condor_rm {clusters}"
             ) from error
-        if self._interrupted:
-            self._count()
-        self._interrupted = True
-        for event in part.events:
-            self._take(*event)
-        self._interrupted = False
-        self._place = part.place
         self.damage = self.damage or part.damage
+        self._place, self._pending = part.place, deque(part.events)
+        self._take_pending()
         return part.n_events
+
+    def _take_pending(self) -> int:
+        n_events = len(self._pending)
+        while self._pending:
+            self._take(*self._pending[0])
+            self._pending.popleft()
+        return n_events
 
     def _count(self) -> None:
         """Count the jobs by their states anew."""

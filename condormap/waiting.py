@@ -15,10 +15,12 @@ from .report.progress import Progress
 from .state import MapState
 from .status import JobStatus
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds between two looks at the files
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds between two looks at the files, if those are quick
+_SLOW_LOOK, _LONGEST_SLOW_PAUSE = 10, 2.0  # times as long as a look that brought nothing, and seconds
 _REPORT_AFTER = 2.0  # seconds without an outcome, before the pool is asked which slots match
 _REPORT_EVERY = 30.0
 _FIRST_CHECK, _LONGEST_CHECK = 10.0, 300.0  # seconds of silence, before the schedd is asked about the jobs
+_DAMAGED_CHECK = 2.0  # the first one where the event log is damaged
 
 
 class Waiter:
@@ -44,6 +46,7 @@ class Waiter:
         self._note = ""
         self._next_report = time.monotonic() + _REPORT_AFTER
         self._check_after = _FIRST_CHECK
+        self._log_is_damaged = False
         self._patience = Patience()
 
     def __enter__(self) -> Waiter:
@@ -70,6 +73,7 @@ class Waiter:
 
     def _look(self, condition: Callable[[], bool], until: float | None) -> bool:
         while True:
+            began = time.thread_time()
             changed = self._state.poll()
             if condition():
                 return True
@@ -78,9 +82,14 @@ class Waiter:
                 return False
             self._report(now, changed)
             quiet = now - self._state.changed
+            if self._state.jobs.damage is not None and not self._log_is_damaged:
+                self._log_is_damaged, self._check_after = True, _DAMAGED_CHECK
             if quiet > self._check_after:
                 self._check()
             pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, quiet / 20))
+            # 10,000 running jobs are as many files.
+            look = (time.thread_time() - began) * (1 if changed else _SLOW_LOOK)
+            pause = max(pause, min(_LONGEST_SLOW_PAUSE, look))
             time.sleep(pause if until is None else min(pause, max(0.0, until - now)))
 
     def _report(self, now: float, changed: bool) -> None:

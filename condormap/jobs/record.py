@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..condor import Event
-from ..events import EventType, JobFacts
+from ..events import AD_ATTRIBUTES, EventType, JobFacts
 from ..status import JobStatus, hold_in_words
 
 #: The attributes of an ad that `JobRecord.take_ad` reads.
-ATTRIBUTES = (
-    "JobStatus HoldReason HoldReasonCode HoldReasonSubCode RemoveReason"
-    " ExitCode ExitBySignal ExitSignal RemoteHost LastRemoteHost Owner"
-).split()
+ATTRIBUTES = [*AD_ATTRIBUTES, "Owner"]
 
 _SUBMIT = EventType.SUBMIT
 _LAST = (EventType.JOB_ABORTED, EventType.JOB_TERMINATED)
@@ -68,18 +65,9 @@ class JobRecord(JobFacts):
 
     def take_ad(self, ad: Mapping[str, Any]) -> None:
         """Note what an ad from the queue or from the history says."""
-        self.status = JobStatus(ad["JobStatus"])
+        self.note_ad(ad)
         self.lost = False
         self.owner = str(ad.get("Owner") or self.owner)
-        self.host = str(ad.get("RemoteHost") or ad.get("LastRemoteHost") or self.host)
-        if self.status is JobStatus.HELD:
-            self.note_hold(ad)
-        elif self.status is JobStatus.REMOVED:
-            self.reason = str(ad.get("RemoveReason") or self.reason)
-        elif self.status is JobStatus.COMPLETED:
-            signalled = ad.get("ExitBySignal") is True
-            self.exit_code = None if signalled else ad.get("ExitCode")
-            self.signal = ad.get("ExitSignal") if signalled else None
 
     def factory_paused(self, reason: str) -> None:
         """Note that the factory that is to make the job was put on hold; with no reason, that it was released."""
