@@ -27,12 +27,12 @@ from condormap.address import PoolAddress
 from condormap.condor import Condor
 from condormap.options import JobOptions
 from condormap.payload import chunk_file, write_frame
-from condormap.store import new_record, write_json, write_record
-from condormap.submission import Submission
-from condormap.submitting import write_work
+from condormap.store import new_record, write_record
+from condormap.submission import Submission, note_cluster
+from condormap.submitting import write_submission
 from condormap.tracking import JobTable
 
-CLUSTER, ID = 78, "0123456789abcdef"
+CLUSTER = 78
 _ADDRESS = "<127.0.0.1:42073?addrs=127.0.0.1-42073&noUDP&sock=schedd_1234_abcd>"
 _SUBMITTED = """Job submitted from host: {address}
     [ JobBatchName = "amber-quark-1234" ]
@@ -69,44 +69,40 @@ _ENDED = """Job terminated.
 """
 
 
-def write_log(path: Path, n_jobs: int) -> int:
-    """Write the event log of a cluster of so many jobs that ran one after the other; return its events."""
+def write_log(path: Path, id: str, n_jobs: int) -> None:
+    """Write the event log of a submission's jobs, which ran one after the other."""
     with path.open("w") as file:
         for chunk in range(n_jobs):
-            values = {"address": _ADDRESS, "id": ID, "chunk": chunk, "slot": chunk % 8, "node": chunk % 300}
+            values = {"address": _ADDRESS, "id": id, "chunk": chunk, "slot": chunk % 8, "node": chunk % 300}
             for number, body in ((0, _SUBMITTED), (1, _RUNS), (6, _SIZE), (5, _ENDED)):
                 head = f"{number:03d} ({CLUSTER:03d}.{chunk:03d}.000) 2026-11-22 06:18:01 "
                 file.write(f"{head}{body.format(**values)}...\n")
-    return 4 * n_jobs
 
 
-def write_map(folder: Path, address: PoolAddress, n_jobs: int) -> None:
+def write_map(folder: Path, address: PoolAddress, n_jobs: int) -> Submission:
     """Make the folder of a map of so many one-item jobs that has come to its end."""
-    part = folder / "submissions" / "0"
-    part.mkdir(parents=True)
-    write_record(folder, new_record(folder.name, n_jobs, False, "square", address))
-    write_work(part, [range(item, item + 1) for item in range(n_jobs)], {"star": False, "retries": 0})
-    record = {"id": ID, "created": time.time(), "user": "me", "lib": "", "options": JobOptions().as_record()}
-    write_json(part / "submission.json", record)
-    write_json(part / "cluster.json", {"cluster": CLUSTER, "n_procs": n_jobs})
+    (folder / "submissions").mkdir(parents=True)
+    record = new_record("replayed", folder.name, n_jobs, False, "square", address)
+    write_record(folder, record)
+    chunks = [range(item, item + 1) for item in range(n_jobs)]
+    submission = write_submission(folder, folder, record, chunks, JobOptions(), slots=300)
+    write_log(record.log(folder), submission.id, n_jobs)
     start = {"kind": "start", "attempt": 0, "job": "78.0", "host": "node001", "python": "3.13.1"}
     for item in range(n_jobs):
         data = pickle.dumps(item * item)
-        with open(chunk_file(part / "outcomes", item, "0"), "wb", buffering=0) as file:
+        with open(chunk_file(submission.folder / "outcomes", item, "0"), "wb", buffering=0) as file:
             write_frame(file, start)
             header = {"kind": "items", "runs": [[item, item + 1]], "states": "r", "sizes": len(data), "us": 7}
             write_frame(file, header, [data], len(data))
             write_frame(file, {"kind": "end"})
-    write_log(folder / "events.log", n_jobs)
+    return note_cluster(submission, CLUSTER)
 
 
-def read_by_condormap(log: Path, n_jobs: int) -> JobTable:
-    chunks = tuple(range(item, item + 1) for item in range(n_jobs))
-    submission = Submission(log.parent, ID, 0.0, chunks, None, CLUSTER, JobOptions())
+def read_by_condormap(log: Path, submission: Submission) -> JobTable:
     table = JobTable(log, [submission], lambda id, cluster: submission)
     while table.read():
         table.started.clear()
-    assert len(table) == n_jobs
+    assert len(table) == len(submission.chunks)
     return table
 
 
@@ -136,44 +132,40 @@ def handle(tag: str) -> Figures:
     return dict(json.loads(told.stdout))
 
 
-def peak_memory(log: Path, n_jobs: int) -> tuple[float, float]:
+def peak_memory(log: Path, submission: Submission) -> tuple[float, float]:
     """Return the megabytes that the table of jobs takes, and those at the peak of reading it."""
     tracemalloc.start()
-    table = read_by_condormap(log, n_jobs)
+    table = read_by_condormap(log, submission)
     now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert table.damage is None
     return now / 1e6, peak / 1e6
 
 
-def for_real(n_jobs: int) -> Figures:
+def for_real(pool: PersonalPool, n_jobs: int) -> Figures:
     """Run so many one-item jobs; return the seconds, and those of CPU that this process and its child took."""
-    with PersonalPool(cpus=2, fsync=False) as pool:
-        condormap(abs, [-1], pool=pool).results()
-        children = [
-            child for child in psutil.Process().children() if "condormap.condor.child" in child.cmdline()
-        ]
-        before, began = [child.cpu_times() for child in children], time.perf_counter()
-        cpu = time.process_time()
-        results = condormap(abs, range(-n_jobs, 0), pool=pool, chunksize=1, progress=False).results()
-        total, cpu = time.perf_counter() - began, time.process_time() - cpu
-        after = [child.cpu_times() for child in children]
-        assert results == list(range(n_jobs, 0, -1))
-    of_child = sum(b.user + b.system - a.user - a.system for a, b in zip(before, after, strict=True))
-    return {"total": total, "cpu": cpu, "cpu of the child": of_child}
+    condormap(abs, [-1], pool=pool).results()
+    children = [child for child in psutil.Process().children() if "condormap.condor.child" in child.cmdline()]
+    used = [psutil.Process(), *children]
+    before, began = [process.cpu_times() for process in used], time.perf_counter()
+    results = condormap(abs, range(-n_jobs, 0), pool=pool, chunksize=1, progress=False).results()
+    total, after = time.perf_counter() - began, [process.cpu_times() for process in used]
+    assert results == list(range(n_jobs, 0, -1))
+    cpu = [b.user + b.system - a.user - a.system for a, b in zip(before, after, strict=True)]
+    return {"total": total, "cpu": cpu[0], "cpu of the child": sum(cpu[1:])}
 
 
 def main(n_jobs: int = 100_000, n_real: int = 500, rounds: int = 5) -> None:
-    with tempfile.TemporaryDirectory(prefix="condormap-bench-") as home:
+    with tempfile.TemporaryDirectory(prefix="condormap-bench-") as home, PersonalPool(cpus=2) as pool:
         os.environ["CONDORMAP_HOME"] = home
         config = Path(home) / "condor_config"
         config.write_text("")
         folder, address = Path(home) / "maps" / "replayed", PoolAddress(config)
-        write_map(folder, address, n_jobs)
+        submission = write_map(folder, address, n_jobs)
         log, condor = folder / "events.log", Condor(address)
         runs = interleave(
             {
-                "condormap": timed(lambda: read_by_condormap(log, n_jobs)),
+                "condormap": timed(lambda: read_by_condormap(log, submission)),
                 "bindings": timed(lambda: read_by_bindings(condor, log)),
             },
             rounds,
@@ -183,26 +175,22 @@ def main(n_jobs: int = 100_000, n_real: int = 500, rounds: int = 5) -> None:
         for name, figures in runs.items():
             rate = 4 * n_jobs / quantile(column(figures, "total"), 0.5)
             print(f"{name}: {rate:,.0f} events/s (goal 50,000)")
-        now, peak = peak_memory(log, n_jobs)
+        now, peak = peak_memory(log, submission)
         print(f"the table of jobs: {now:.1f} MB, {peak:.1f} MB at the peak of reading")
         snapshot = folder / "jobs.json"
         loads = {"first": [handle("replayed")]}
         assert snapshot.exists()
         loads["from the snapshot"] = [handle("replayed")]
         report("Another process loads that map and reads the results", loads)
-    if n_real:
-        figures = for_real(n_real)
-        save(f"{n_real} one-item jobs", {"condormap": [figures]})
-        per_job = 1000 * (figures["cpu"] + figures["cpu of the child"]) / n_real
-        print(
-            f"\n{n_real} one-item jobs: {figures['total']:.1f} s, {n_real / figures['total']:.1f} jobs/s; ",
-            end="",
-        )
-        print(
-            f"the client's CPU {figures['cpu']:.2f} s, its child's {figures['cpu of the child']:.2f} s",
-            end="",
-        )
-        print(f": {per_job:.2f} ms a job")
+        figures = for_real(pool, n_real)
+    save(f"{n_real} one-item jobs", {"condormap": [figures]})
+    cpu, of_child = figures["cpu"], figures["cpu of the child"]
+    print(
+        f"\n{n_real} one-item jobs: {figures['total']:.1f} s, {n_real / figures['total']:.1f} jobs/s; ",
+        end="",
+    )
+    print(f"CPU of the client {cpu:.2f} s, of its child {of_child:.2f} s: ", end="")
+    print(f"{1000 * (cpu + of_child) / n_real:.2f} ms a job")
 
 
 if __name__ == "__main__":
