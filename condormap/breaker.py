@@ -32,6 +32,8 @@ class Breaker(Waiter):
         Removes the map's jobs, for the reason that it is given.
     errors : callable
         Returns the errors so far, by item.
+    ended : callable
+        Is told when the wait is over.
     """
 
     def __init__(
@@ -43,11 +45,17 @@ class Breaker(Waiter):
         *,
         remove: Callable[[str], object],
         errors: Callable[[], dict[int, BaseException]],
+        ended: Callable[[], None],
     ) -> None:
         super().__init__(state, condor, options, progress)
         self._remove = remove
         self._errors = errors
+        self._ended = ended
         self._next_count = 0.0
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._ended()
 
     def until(self, condition: Callable[[], bool], until: float | None = None) -> bool:
         """Look until the condition holds; see `Waiter.until`.

@@ -8,11 +8,15 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from . import timings
+from .adding import Adding
 from .breaker import Breaker
 from .condor import Action, ActResult, connect
 from .errors import CondormapError, InvalidInputError
 from .holds import Hold
 from .output import read_output
+from .plan import Plan, plan_of, room_for
+from .replay import replay
 from .report.progress import Progress
 from .results import Errors, InOrder, Item, Results
 from .state import MapState
@@ -52,10 +56,12 @@ class CondorMap:
         self.tag = record.tag
         self.progress = progress
         self._record = record
+        self._is_timed = False
         self._condor = connect(record.address)
         self._state = MapState(path, record, complete(self._condor, path, record.log(path)), self._condor)
         self._jobs: JobGroup | None = None
         self._steering = Steering(path, record, self._condor, self._state, self._patient_waiter)
+        self._adding = Adding(path, record, self._condor, self._state, self._steering)
         self._results = Results(path, self._state, self._waiter, with_input=with_input)
 
     def __repr__(self) -> str:
@@ -128,6 +134,23 @@ class CondorMap:
         """Return what the job that computed an item, or computes it, wrote to standard error, as `stdout` does."""
         return self._output(index, "err")
 
+    def debug(self, index: int, *, pdb: bool = False) -> Any:
+        """Compute an item here, with the stored function and the stored item as its job got them.
+
+        Parameters
+        ----------
+        index : int
+            The item.
+        pdb : bool
+            Do so in the debugger, which stops at the function's first line.
+
+        Raises
+        ------
+        SerializationError
+            The function or the item can't be unpickled here. What the function raises comes as it is.
+        """
+        return replay(self.path, self._record, self._item_of(index), pdb=pdb)
+
     def _output(self, index: int, stream: str) -> str:
         self._state.poll()
         return read_output(self._results.output_file(self._item_of(index), stream))
@@ -189,7 +212,16 @@ class CondorMap:
             Progress(len(self), self.tag, self.progress),
             remove=self.remove,
             errors=self._results.errors,
+            ended=self._note_time,
         )
+
+    def _note_time(self) -> None:
+        """Once the map is complete, note how long an item took, for the next map of the function."""
+        outcomes = self._state.outcomes
+        if self._is_timed or not outcomes.n_timed or outcomes.ledger.n_results < len(self):
+            return
+        self._is_timed = True
+        timings.note(self._record.function_id, outcomes.microseconds / 1e6 / outcomes.n_timed)
 
     def _patient_waiter(self) -> Waiter:
         """Begin a wait that no failure ends."""
@@ -295,5 +327,44 @@ class CondorMap:
         CondorError
             The pool could not be reached, or refused the jobs.
         """
-        self._steering.retry(items, chunksize, options)
+        self._adding.retry(items, chunksize, options)
         return self
+
+    def extend(
+        self,
+        *iterables: Iterable[Any],
+        chunksize: int | str = "auto",
+        strict: bool = False,
+        **options: Any,
+    ) -> CondorMap:
+        """Add items to the map, which run in new jobs; return the map. What there is stays as it is.
+
+        Parameters
+        ----------
+        *iterables : iterable
+            The items, as many iterables as the map was made of (one, or more than one).
+        chunksize, strict
+            As for `condormap`.
+        **options
+            What the new jobs ask for; the others are as they were.
+
+        Raises
+        ------
+        InvalidInputError
+            An item can't be pickled, an option is wrong... Nothing was submitted.
+        CondorError
+            The pool could not be reached, or refused the jobs.
+        """
+        self._adding.extend(iterables, strict, chunksize, options)
+        return self
+
+    def plan(self) -> Plan:
+        """Return what is still to be done and what stands in the way, as ``dry_run=True`` does before."""
+        state, options = self._state, self._steering.options
+        state.poll()
+        waiting = [
+            items for submission, chunk in state.chunks() if (items := state.open_items(submission, chunk))
+        ]
+        at_once, problems = room_for(self._condor, options)
+        seconds = timings.known(self._record.function_id)
+        return plan_of(self.path, self._record, waiting, self._condor, options, at_once, problems, seconds)

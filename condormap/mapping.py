@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from . import store
+from . import store, timings
 from .address import PoolAddress
 from .capacity import jobs_at_once
 from .chunks import plan_chunks
-from .condor import Condor, connect
+from .condor import connect
 from .errors import InvalidInputError
 from .handle import CondorMap
 from .names import WithNames
 from .options import make_options
+from .plan import plan_of, room_for
 from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
 from .report.progress import check_wanted
-from .serialize import describe_function, local_modules, pickled_by_value, write_function, write_items
+from .serialize import describe_function, modules_by_value, pickled_by_value, write_function, write_items
 from .submitting import submit_or_discard, write_submission
 from .tags import check_tag, new_map
 
@@ -30,6 +31,8 @@ def condormap(
     /,
     *iterables: Iterable[Any],
     chunksize: int | str = "auto",
+    max_jobs: int | None = None,
+    target_runtime: float | None = None,
     common: Mapping[str, Any] | None = None,
     strict: bool = False,
     with_input: bool = False,
@@ -37,6 +40,7 @@ def condormap(
     pool: PersonalPool | PoolAddress | str | None = None,
     schedd: str | None = None,
     progress: bool | None = None,
+    dry_run: bool = False,
     **options: Any,
 ) -> CondorMap:
     """Submit ``map(func, *iterables)`` to an HTCondor pool and return at once.
@@ -50,7 +54,12 @@ def condormap(
         The items, read to the end and stored before anything is submitted. Of several, `func` gets one element
         each, as with `map`.
     chunksize : int or "auto"
-        How many items a job computes at most. ``"auto"`` makes chunks that fall in size, a few for each slot.
+        How many items a job computes at most. ``"auto"`` makes chunks that fall in size, a few for each slot;
+        once a map of the function has completed, by the time that its items took.
+    max_jobs : int or None
+        How many jobs there are at most.
+    target_runtime : float or None
+        Seconds that a job is to take, from the second map of the function on.
     common : mapping of str to object, or None
         Keyword arguments for every call, sent once: a large table that all items need.
     strict : bool
@@ -65,13 +74,15 @@ def condormap(
         The schedd's name, where the pool has several.
     progress : bool or None
         Show a bar while waiting; None does so on a terminal and in a notebook.
+    dry_run : bool
+        Submit nothing and leave nothing behind: return a `Plan`.
     **options
         What each job asks for: `condormap.options.JobOptions` (``cpus=2, memory="4GB"``).
 
     Returns
     -------
     CondorMap
-        The handle: iterate over it for the results.
+        The handle: iterate over it for the results. With ``dry_run``, a `Plan`: jobs, items per job, bytes, slots.
 
     Raises
     ------
@@ -94,7 +105,8 @@ def condormap(
     """
     _check_call(func, iterables, common)
     job_options = make_options(options)
-    plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
+    chunking = partial(plan_chunks, chunksize=chunksize, max_jobs=max_jobs, target_runtime=target_runtime)
+    chunking(0)  # refuses what is wrong
     check_wanted(progress)
     if tag is not None:
         check_tag(tag)
@@ -102,19 +114,33 @@ def condormap(
     condor = connect(address)
     condor.start()
     with new_map(tag) as new:
-        with pickled_by_value(_modules_by_value(condor)):
+        with pickled_by_value(modules_by_value(condor)):
             n_items = write_items(new.folder, iterables, strict=strict)
             with store.storage_errors(new.final):
-                write_function(new.folder, functools.partial(func, **common) if common else func)
+                write_function(new.folder, partial(func, **common) if common else func)
         with store.storage_errors(new.final):
-            function = describe_function(func)
-            record = store.new_record(new.id, new.tag, n_items, len(iterables) > 1, function, address)
+            record = store.new_record(
+                new.id,
+                new.tag,
+                n_items,
+                len(iterables) > 1,
+                describe_function(func),
+                address,
+                function_id=timings.function_id(func),
+            )
+            seconds = timings.known(record.function_id)
+            if dry_run:
+                at_once, problems = room_for(condor, job_options)
+                planned = chunking(n_items, slots=at_once, seconds=seconds)
+                return plan_of(  # type: ignore[return-value]
+                    new.folder, record, planned, condor, job_options, at_once, problems, seconds
+                )
             store.write_record(new.folder, record)
             store.make_log(new.folder, record)
             submission = None
             if n_items:
                 slots = jobs_at_once(condor, job_options)
-                chunks = plan_chunks(n_items, chunksize=chunksize, slots=slots)
+                chunks = chunking(n_items, slots=slots, seconds=seconds)
                 submission = write_submission(new.folder, new.final, record, chunks, job_options, slots=slots)
             os.rename(new.folder, new.final)
         if submission is not None:
@@ -145,10 +171,3 @@ def _check_call(
         isinstance(common, Mapping) and all(isinstance(key, str) for key in common)
     ):
         raise InvalidInputError(f"common must be a mapping from names of arguments to values, not {common!r}")
-
-
-def _modules_by_value(condor: Condor) -> list[str]:
-    """Return the loaded modules that a job could not import, or would import from elsewhere."""
-    local = local_modules()
-    found = condor.importable(sorted(local)) if local else {}
-    return [name for name, file in local.items() if found.get(name) != file]

@@ -52,6 +52,7 @@ class Outcomes:
 
     def __init__(self, n_items: int) -> None:
         self.ledger = Ledger(n_items)
+        self.n_timed = self.microseconds = 0  # items of which it is known how long they took, and how long
         self.n_frames = 0  # read so far; `arrived` tells what each brought
         self._duplicates: dict[
             tuple[str, int], int
@@ -120,6 +121,10 @@ class Outcomes:
             column += n
         if again:
             self._duplicates[path, frame.start] = again
+        if "us" in frame.header and states.count(RESULT.encode()) == len(states):
+            us = frame.header["us"]
+            self.microseconds += us if isinstance(us, int) else sum(us)
+            self.n_timed += len(states)
         self.n_frames = number + 1
         return new
 
@@ -181,6 +186,7 @@ class Outcomes:
         """Return the exception of an item that failed: the original object, with the remote traceback as cause."""
         frame, attempt = self._frame(item), self.attempt(item)
         where = f"item {item}, job {attempt.job} on {attempt.host}, Python {attempt.python}"
+        where += f", attempt {attempt.number}"
         data = frame.pickle(item)
         if self.ledger.states[item] == ord(DIED):
             return _death(where, json.loads(data))

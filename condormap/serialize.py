@@ -10,6 +10,7 @@ import contextlib
 import functools
 import io
 import itertools
+import os
 import pickle
 import sys
 import sysconfig
@@ -17,15 +18,19 @@ import types
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
 from .errors import InvalidInputError, SerializationError
 from .items import INDEX_FILE, ITEMS_FILE, end_of, read_blocks
-from .packed import Buffers, packed_parts
+from .packed import Buffers, packed_parts, read_packed
+from .packed import load as load_packed
 from .payload import FUNCTION_FILE, array_bytes, write_all
 from .store import storage_errors
+
+if TYPE_CHECKING:
+    from .condor import Condor
 
 _FLUSH_SIZE = 1 << 20
 _MOST_IN_RUN = 1000  # items in one pickle
@@ -49,6 +54,13 @@ def local_modules() -> dict[str, str]:
         if isinstance(file, str) and not str(Path(file).resolve()).startswith(standard):
             found[name] = file
     return found
+
+
+def modules_by_value(condor: Condor) -> list[str]:
+    """Return the loaded modules that a job could not import, or would import from elsewhere."""
+    local = local_modules()
+    found = condor.importable(sorted(local)) if local else {}
+    return [name for name, file in local.items() if found.get(name) != file]
 
 
 @contextlib.contextmanager
@@ -86,6 +98,24 @@ def write_function(folder: Path, function: Callable[..., Any]) -> None:
     with (folder / FUNCTION_FILE).open("wb", buffering=0) as file:
         for part in packed_parts(data, buffers.kept) if buffers.kept else [data]:
             write_all(file, part)
+
+
+def read_function(folder: Path) -> Callable[..., Any]:
+    """Return the function that `write_function` wrote.
+
+    Raises
+    ------
+    SerializationError
+        It can't be unpickled here.
+    """
+    try:
+        with (folder / FUNCTION_FILE).open("rb", buffering=0) as file:
+            function: Callable[..., Any] = load_packed(read_packed(file, os.fstat(file.fileno()).st_size)[0])
+    except Exception as error:
+        raise SerializationError(
+            f"the map's function cannot be unpickled here: {type(error).__name__}: {error}"
+        ) from error
+    return function
 
 
 def write_items(

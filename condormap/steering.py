@@ -1,4 +1,4 @@
-"""Steering a map that exists: hold, release, remove and edit its jobs, run items again, add items."""
+"""Steering a map that exists: hold, release, remove and edit its jobs; which items failed, which are held."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 from . import holds
 from .capacity import jobs_at_once
-from .chunks import plan_chunks
 from .condor import Action, ActResult, Condor
 from .errors import CondorError, InvalidInputError
 from .holds import Hold, HoldInfo, as_items
@@ -19,7 +18,7 @@ from .options import JobOptions, make_options
 from .state import MapState
 from .status import ItemState
 from .store import MapRecord
-from .submitting import add_submission, complete_locked, note_options
+from .submitting import complete_locked, note_options
 from .waiting import Waiter
 
 #: The states of items that have ended without a result.
@@ -125,12 +124,23 @@ class Steering:
             return {}
         return {f"{ad['ClusterId']}.{ad['ProcId']}": ad for ad in ads}
 
+    def wait_for_removal(self) -> None:
+        """Wait until jobs that were removed here have ended: until then, their items have not failed."""
+        if time.monotonic() < self._removing_until:
+            with self._new_waiter() as waiter:
+                waiter.until(self._state.all_settled, self._removing_until)
+
+    def note_new_submissions(self, lock: int) -> None:
+        """Take note of what other processes submitted, or were killed before they had; the map's lock is ours."""
+        complete_locked(self._condor, self._path, self._record.log(self._path), lock=lock)
+        self._state.note_new_submissions()
+
     # -- changes ------------------------------------------------------------------------------------------------
 
     def edit(self, changes: Mapping[str, Any]) -> ActResult:
         """Change what the jobs in the queue ask for; see `CondorMap.edit`."""
         state = self._state
-        _changed(self.options, changes)  # refuses what is unknown or wrong
+        changed_options(self.options, changes)  # refuses what is unknown or wrong
         fixed = sorted(changes.keys() - set(_EDITABLE))
         if fixed or not changes:
             what = f"{', '.join(fixed)} of jobs that are in the queue" if fixed else "nothing"
@@ -139,7 +149,7 @@ class Steering:
                 "items with other options, m.remove(), and then m.retry() with them"
             )
         with locked(self._path) as lock:
-            self._note_new_submissions(lock)
+            self.note_new_submissions(lock)
             state.poll()
             queued = [
                 each
@@ -153,101 +163,19 @@ class Steering:
                     "edit() found no job of the map in the queue; m.retry() runs failed items again, and takes "
                     "changed options too"
                 )
-            jobs_at_once(self._condor, _changed(queued[-1].options, changes))  # refuses what can never run
+            jobs_at_once(
+                self._condor, changed_options(queued[-1].options, changes)
+            )  # refuses what can never run
             edited = 0
             for submission in queued:
-                options = _changed(submission.options, changes)
+                options = changed_options(submission.options, changes)
                 values = _attributes(submission.options, options, changes)
                 edited += self._condor.edit(values, jobs=[str(submission.cluster)], cluster_ads=True)
                 state.replace(note_options(submission, options))
         return ActResult({"TotalSuccess": edited})
 
-    def retry(self, items: Iterable[int] | None, chunksize: int | str, changes: Mapping[str, Any]) -> None:
-        """Run items again; see `CondorMap.retry`."""
-        state = self._state
-        options = _changed(self.options, changes)
-        plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
-        if (
-            time.monotonic() < self._removing_until
-        ):  # else the items whose jobs are being removed would be missed
-            with self._new_waiter() as waiter:
-                waiter.until(state.all_settled, self._removing_until)
-        with locked(self._path) as lock:
-            self._note_new_submissions(lock)
-            chosen = self._chosen(items, include_held=bool(changes))
-            held_jobs, chosen = self._with_whole_jobs(chosen)
-            if not chosen:
-                return
-            slots = jobs_at_once(self._condor, options)
-            chunks = plan_chunks(len(chosen), chunksize=chunksize, slots=slots)
-            if held_jobs:  # before: no item may have two jobs
-                self._condor.act(Action.REMOVE, jobs=held_jobs, reason="its items are retried in another job")
-            submission = add_submission(
-                self._path,
-                self._record,
-                chunks,
-                options,
-                self._condor,
-                lock=lock,
-                slots=slots,
-                selection=chosen,
-            )
-            state.note(submission)
 
-    def _note_new_submissions(self, lock: int) -> None:
-        """Take note of what other processes submitted, or were killed before they had; the map's lock is ours."""
-        complete_locked(self._condor, self._path, self._record.log(self._path), lock=lock)
-        self._state.note_new_submissions()
-
-    def _chosen(self, items: Iterable[int] | None, *, include_held: bool) -> list[int]:
-        """Return the items to retry, or refuse those that are not over."""
-        state = self._state
-        if items is None:
-            chosen = self.failed()
-            return sorted({*chosen, *self._held()}) if include_held else chosen
-        state.poll()
-        indices = range(len(state.ledger))
-        chosen = []
-        for item in items:
-            try:
-                chosen.append(indices[item])
-            except (IndexError, TypeError):
-                raise InvalidInputError(
-                    f"retry: the map has {len(indices)} items, and none is {item!r}"
-                ) from None
-        for item in chosen:
-            now = state.item_state(item)
-            if now not in (*FAILED, ItemState.HELD):
-                why = (
-                    "has a result"
-                    if now == ItemState.RESULT
-                    else f"is {now.value}, so it may still get a result"
-                )
-                raise InvalidInputError(
-                    f"retry: item {item} {why}; only items that failed or are held can be retried"
-                )
-        return sorted(set(chosen))
-
-    def _held(self) -> list[int]:
-        return [item for hold in self.holds() for item in hold.items]
-
-    def _with_whole_jobs(self, chosen: list[int]) -> tuple[list[str], list[int]]:
-        """Return the held jobs of the items, and the items with all others that lose their job with these."""
-        state, wanted = self._state, set(chosen)
-        if not any(state.item_state(item) == ItemState.HELD for item in chosen):
-            return [], chosen
-        jobs = []
-        for hold in self.holds():
-            if not wanted.isdisjoint(hold.items):
-                jobs.append(hold.job)
-                wanted.update(hold.items)
-        for submission, chunk in state.chunks():
-            if str(submission.cluster) in jobs:  # a whole cluster, which makes no jobs while it is held
-                wanted.update(state.open_items(submission, chunk))
-        return jobs, sorted(wanted)
-
-
-def _changed(options: JobOptions, changes: Mapping[str, Any]) -> JobOptions:
+def changed_options(options: JobOptions, changes: Mapping[str, Any]) -> JobOptions:
     """Return changed options; no more memory is tried than what is asked for now, if that is the larger."""
     if "memory" in changes and options.retry_memory_mb is not None:
         without = make_options({**changes, "retry_memory": None}, options)

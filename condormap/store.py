@@ -65,6 +65,8 @@ class MapRecord:
         An item is a tuple of arguments.
     function : str
         The function's name, for people.
+    function_id : str
+        What tells it from others; see `condormap.timings`.
     config_file, collector, schedd : str or None
         The pool, see `PoolAddress`.
     event_log : str or None
@@ -77,6 +79,7 @@ class MapRecord:
     n_items: int
     star: bool
     function: str
+    function_id: str
     config_file: str | None
     collector: str | None
     schedd: str | None
@@ -215,7 +218,16 @@ def _damaged(folder: Path, error: Exception) -> StorageError:
     )
 
 
-def new_record(id: str, tag: str, n_items: int, star: bool, function: str, address: PoolAddress) -> MapRecord:
+def new_record(
+    id: str,
+    tag: str,
+    n_items: int,
+    star: bool,
+    function: str,
+    address: PoolAddress,
+    *,
+    function_id: str = "",
+) -> MapRecord:
     """Return the record of a map that is being made now."""
     logs = log_folder()
     return MapRecord(
@@ -225,6 +237,7 @@ def new_record(id: str, tag: str, n_items: int, star: bool, function: str, addre
         n_items=n_items,
         star=star,
         function=function,
+        function_id=function_id,
         config_file=str(address.config_file) if address.config_file else None,
         collector=address.collector,
         schedd=address.schedd,

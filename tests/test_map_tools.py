@@ -1,11 +1,13 @@
-"""What helps with a map: output of jobs, notes on errors, await, the circuit breaker, common arguments."""
+"""What helps with a map: output, await, the circuit breaker, common arguments, debug, plans, measured times."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from conftest import Gate
 from test_map_steering import until
 
 from condormap import CondorMap, ItemState, PersonalPool, condormap
+from condormap.condor import connect
 from condormap.errors import InvalidInputError, JobRemovedError, TooManyFailuresError
+from condormap.plan import Plan
 
 # -- output ----------------------------------------------------------------------------------------------------
 
@@ -183,3 +187,92 @@ def test_arguments_of_a_partial_are_stored_once_too(pool: PersonalPool) -> None:
 def test_common_arguments_need_names(pool: PersonalPool, common: object) -> None:
     with pytest.raises(InvalidInputError, match="common must be a mapping from names"):
         condormap(abs, [1], pool=pool, common=common)  # type: ignore[arg-type]
+
+
+# -- debug -----------------------------------------------------------------------------------------------------
+
+
+def fragile(x: int, y: int) -> float:
+    return x / y
+
+
+def test_an_item_can_be_computed_here_from_what_its_job_got(pool: PersonalPool) -> None:
+    m = condormap(fragile, [1, 2], [1, 0], pool=pool)
+    assert m.debug(0) == 1
+    with pytest.raises(ZeroDivisionError) as caught:
+        m.debug(-1)
+    assert caught.traceback[-1].name == "fragile"
+    with pytest.raises(IndexError):
+        m.debug(2)
+
+
+def test_an_item_can_be_computed_here_under_the_debugger(
+    pool: PersonalPool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    m = condormap(fragile, [6], [2], pool=pool)
+    monkeypatch.setattr("sys.stdin", io.StringIO("p 'y is', y\ncontinue\n"))
+    assert m.debug(0, pdb=True) == 3
+    assert "('y is', 2)" in capsys.readouterr().out
+
+
+# -- plan ------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_tells_the_plan_and_leaves_nothing(pool: PersonalPool, condormap_home: Path) -> None:
+    def files() -> set[Path]:
+        return set(condormap_home.rglob("*")) - set((condormap_home / "daemons").rglob("*"))
+
+    condormap(abs, [1], pool=pool).wait(timeout=30)
+    until(lambda: connect(pool.address).query("true") == [])
+    before = files()
+    plan = condormap(lambda x: x, range(100), pool=pool, chunksize=30, dry_run=True)
+    assert isinstance(plan, Plan)
+    assert (plan.n_items, plan.n_jobs, plan.items_per_job) == (100, 4, (10, 30))
+    assert (plan.at_once, plan.n_slots, plan.problems) == (2, 2, ())
+    assert 100 < plan.n_bytes < 10_000
+    assert "4, of 10 to 30 items each" in repr(plan)
+    assert files() == before
+    assert connect(pool.address).query("true", cluster_ads=True) == []
+
+
+def test_a_dry_run_tells_what_is_in_the_way(pool: PersonalPool) -> None:
+    plan = condormap(abs, range(4), pool=pool, memory="1TB", dry_run=True)
+    assert isinstance(plan, Plan)
+    assert (plan.at_once, plan.n_slots) == (0, 0)
+    assert "can never fulfil" in plan.problems[0]
+    assert "in the way     this personal pool" in repr(plan)
+
+
+def test_the_plan_of_a_map_tells_what_is_still_to_be_done(pool: PersonalPool, gate: Gate) -> None:
+    m = condormap(lambda x: x if x < 2 else gate.wait(), range(6), pool=pool, chunksize=2)
+    assert m[:2] == [0, 1]
+    assert (m.plan().n_items, m.plan().n_jobs, m.plan().items_per_job) == (4, 2, (2, 2))
+    gate.open()
+    assert m.wait(timeout=30)
+    assert (m.plan().n_items, m.plan().n_jobs) == (0, 0)
+    assert "0 items" in repr(m.plan())
+
+
+# -- the time of an item ---------------------------------------------------------------------------------------
+
+
+def test_the_time_that_items_took_sizes_the_jobs_of_the_next_map(pool: PersonalPool) -> None:
+    def function(x: float) -> None:
+        time.sleep(x)
+
+    first = condormap(function, [0.1] * 4, pool=pool)
+    assert first.wait(timeout=30)
+    plan = condormap(function, [0.1] * 100, pool=pool, target_runtime=1, dry_run=True)
+    assert isinstance(plan, Plan)
+    assert plan.n_jobs in (10, 11)
+    assert plan.seconds == pytest.approx(10, rel=0.3)
+    assert "about 5" in repr(plan)
+    unknown = condormap(lambda x: time.sleep(x), [0.1] * 100, pool=pool, target_runtime=1, dry_run=True)
+    assert isinstance(unknown, Plan)
+    assert unknown.seconds is None
+
+
+def test_the_number_of_jobs_can_be_limited(pool: PersonalPool) -> None:
+    m = condormap(abs, range(100), pool=pool, max_jobs=3)
+    assert m.results(timeout=30) == list(range(100))
+    assert len(m.jobs) <= 3

@@ -136,7 +136,7 @@ def test_an_exception_comes_back_as_itself_with_the_remote_traceback(tmp_path: P
     assert found.args == ("missing",)
     assert isinstance(found.__cause__, RemoteTraceback)
     assert found.__cause__.text == "Traceback: E: what"
-    assert found.__notes__ == ["condormap: item 5, job 7.0 on node1, Python 3.12.1"]
+    assert found.__notes__ == ["condormap: item 5, job 7.0 on node1, Python 3.12.1, attempt 0"]
 
 
 @pytest.mark.parametrize("error", [None, b"no pickle", pickle.dumps("no exception")])
@@ -148,7 +148,7 @@ def test_an_exception_that_could_not_travel_comes_back_as_its_text(
     reader.read(outcomes)
     found = outcomes.error(0)
     assert type(found) is RemoteError
-    assert "item 0, job 7.0 on node1, Python 3.12.1: E: what" in str(found)
+    assert "item 0, job 7.0 on node1, Python 3.12.1, attempt 0: E: what" in str(found)
     assert "condormap: raised while pickling the result" in found.__notes__
 
 
