@@ -232,7 +232,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(pool: PersonalPool, condorm
     assert 100 < plan.n_bytes < 10_000
     assert "4, of 10 to 30 items each" in repr(plan)
     assert files() == before
-    assert connect(pool.address).query("true", cluster_ads=True) == []
+    assert connect(pool.address).query("true") == []
 
 
 def test_a_dry_run_tells_what_is_in_the_way(pool: PersonalPool) -> None:
