@@ -33,6 +33,10 @@ def condormap_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONDORMAP_HOME", str(home))
         yield home
+        unasked = PersonalPool()
+        if unasked.running:
+            unasked.stop()
+            pytest.fail("a test named no pool, so one was started for it; look for a call without pool=")
 
 
 @pytest.fixture(scope="session")

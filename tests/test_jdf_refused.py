@@ -25,6 +25,12 @@ def judge(pool: PersonalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return Judge(pool, tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def of_the_machine(pool: PersonalPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the pool the one that a call without a pool uses."""
+    monkeypatch.setenv("CONDOR_CONFIG", str(pool.config_file))
+
+
 def refuses(judge: Judge, path: str) -> bool:
     return judge.run("condor_submit", "-dry-run", "out.ads", path).returncode != 0
 
