@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from condormap import PersonalPool
+from condormap.paths import daemons_folder
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,6 +24,10 @@ def test_every_example_of_a_document_gives_what_is_printed(
     (tmp_path / "jdfs").symlink_to(ROOT / "jdfs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONDOR_CONFIG", str(pool.config_file))
+    home = tmp_path / "home"  # other tests have maps with the same tags
+    home.mkdir(mode=0o700)
+    (home / "daemons").symlink_to(daemons_folder())
+    monkeypatch.setenv("CONDORMAP_HOME", str(home))
     failed, attempted = doctest.testfile(str(document), module_relative=False, optionflags=FLAGS)
     assert attempted
     assert not failed
