@@ -26,7 +26,17 @@ if __name__ == "__main__":  # and not in a process that the function spawns
     sys.stderr.flush()
     os._exit(code)  # the interpreter's clean-up costs milliseconds and has nothing to clean
 """
-_MODULES = ("items.py", "packed.py", "payload.py", "runner.py", "shared.py", "worker.py")
+_MODULES = (
+    "items.py",
+    "leftovers.py",
+    "packed.py",
+    "payload.py",
+    "printed.py",
+    "runner.py",
+    "shared.py",
+    "thrown.py",
+    "worker.py",
+)
 
 
 @cache

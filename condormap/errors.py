@@ -31,6 +31,7 @@
     │   └── JobLostError                      gone from the queue without a trace in the log
     ├── ItemError                             one item failed other than by an exception
     │   ├── ItemDiedError                     the worker process died while it computed this item
+    │   ├── ItemTimeoutError (TimeoutError)   it took longer than item_timeout= allows
     │   └── RemoteError                       the item's exception or result could not travel; its text did
     ├── TooManyFailuresError                  as many items failed as max_failures= allows; the rest was removed
     └── WaitTimeoutError (TimeoutError)       results were asked for with a timeout, and it passed
@@ -51,6 +52,7 @@ __all__ = [
     "InvalidInputError",
     "ItemDiedError",
     "ItemError",
+    "ItemTimeoutError",
     "JdfError",
     "JobDiedError",
     "JobError",
@@ -247,6 +249,10 @@ class ItemError(CondormapError):
 
 class ItemDiedError(ItemError):
     """The worker process died while it computed this item (segfault, ``os._exit``, killed by the kernel)."""
+
+
+class ItemTimeoutError(ItemError, TimeoutError):
+    """The item took longer than ``item_timeout=`` allows, so its process was killed."""
 
 
 class RemoteError(ItemError):

@@ -28,9 +28,9 @@ _ENTRIES = 4096  # that are read at once
 
 
 def read_blocks(
-    folder: Folder, items: Iterable[int]
+    folder: Folder, items: Iterable[int], opener: Callable[[str, int], int] | None = None
 ) -> Iterator[tuple[list[Any], Callable[[Any], Any] | None]]:
-    """Yield the given items of the store in `folder`, in order, some at a time.
+    """Yield the given items of the store in `folder`, in order, some at a time; `opener` is for `open`.
 
     Yields
     ------
@@ -44,8 +44,8 @@ def read_blocks(
         The store ends too soon.
     """
     with (
-        open(f"{os.fspath(folder)}/{ITEMS_FILE}", "rb", buffering=1 << 18) as file,
-        open(f"{os.fspath(folder)}/{INDEX_FILE}", "rb", buffering=0) as index,
+        open(f"{os.fspath(folder)}/{ITEMS_FILE}", "rb", buffering=1 << 18, opener=opener) as file,
+        open(f"{os.fspath(folder)}/{INDEX_FILE}", "rb", buffering=0, opener=opener) as index,
     ):
         for run in runs_of(items):
             file.seek(_byte_of_block(index, run.start))

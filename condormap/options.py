@@ -63,6 +63,13 @@ def megabytes(size: int | float | str, what: str) -> int:
     return max(1, -int(-value // 1))  # rounded up: a job never gets less than was asked for
 
 
+def _seconds(name: str, value: Any) -> float:
+    """Return a positive number of seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise InvalidInputError(f"{name} must be a number of seconds more than 0, not {value!r}")
+    return float(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
     """What each job of a map asks for.
@@ -95,6 +102,9 @@ class JobOptions:
     retry_memory : int, str or None
         A job that HTCondor holds because it used more memory than it asked for is tried again with twice as much
         and so on, up to this size.
+    item_timeout : float or None
+        Seconds that an item may take. Then its process is killed, whatever it does, and it fails with an
+        `ItemTimeoutError`; the job goes on with the next item. Loading the function does not count.
     max_failures : int or None
         When so many items have failed, whoever waits for the map removes its other jobs and raises
         `TooManyFailuresError`.
@@ -117,6 +127,7 @@ class JobOptions:
     submit: Mapping[str, str] = field(default_factory=dict)
     retries: int = 0
     retry_memory: int | str | None = None
+    item_timeout: float | None = None
     max_failures: int | None = None
 
     def __post_init__(self) -> None:
@@ -132,6 +143,8 @@ class JobOptions:
                 at_least = "" if least is None else f" of {least} or more"
                 raise InvalidInputError(f"{name} must be an integer{at_least}, not {value!r}")
             object.__setattr__(self, name, value.__index__())  # numpy's integers too
+        if self.item_timeout is not None:
+            object.__setattr__(self, "item_timeout", _seconds("item_timeout", self.item_timeout))
         for name in ("environment", "submit"):
             if not isinstance(getattr(self, name), Mapping):
                 raise InvalidInputError(

@@ -6,14 +6,14 @@ import contextlib
 import json
 import os
 import pickle
-import signal
 import sys
 from array import array
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .errors import ItemDiedError, RemoteError, RemoteTraceback, StorageError
+from . import item_errors
+from .errors import RemoteError, StorageError
 from .frames import LoadedFrame
 from .ledger import Ledger
 from .payload import DIED, RESULT, DamagedError, Frame, chunk_file, read_frame
@@ -39,6 +39,11 @@ class Attempt(NamedTuple):
     job: str
     host: str
     python: str
+
+    @property
+    def where(self) -> str:
+        """The job and where it ran, for messages."""
+        return f"job {self.job} on {self.host}, Python {self.python}, attempt {self.number}"
 
 
 class Outcomes:
@@ -185,20 +190,11 @@ class Outcomes:
     def error(self, item: int) -> BaseException:
         """Return the exception of an item that failed: the original object, with the remote traceback as cause."""
         frame, attempt = self._frame(item), self.attempt(item)
-        where = f"item {item}, job {attempt.job} on {attempt.host}, Python {attempt.python}"
-        where += f", attempt {attempt.number}"
+        where = f"item {item}, {attempt.where}"
         data = frame.pickle(item)
         if self.ledger.states[item] == ord(DIED):
-            return _death(where, json.loads(data))
-        told = pickle.loads(data)  # a dict of plain values, made by the worker
-        error = _unpickled(told["pickle"]) or RemoteError(
-            f"{where}: {told['summary']} (its exception can't be built again from its pickle: this stands for it)"
-        )
-        if told["while"]:
-            error.add_note(f"condormap: raised while {told['while']}")
-        error.add_note(f"condormap: {where}")
-        error.__cause__ = RemoteTraceback(told["traceback"])
-        return error
+            return item_errors.died(where, json.loads(data))
+        return item_errors.raised(where, pickle.loads(data))  # a dict of plain values, made by the worker
 
     def _frame(self, item: int) -> LoadedFrame:
         number = self.ledger.frame_of[item]
@@ -284,32 +280,3 @@ def _attempt(header: dict[str, Any]) -> Attempt:
     """Return the attempt of a start header; what many have in common is there once."""
     host, python = sys.intern(header["host"]), sys.intern(header["python"])
     return Attempt(header["attempt"], header["job"], host, python)
-
-
-def _unpickled(data: bytes | None) -> BaseException | None:
-    if data is None:
-        return None
-    try:
-        error = pickle.loads(data)
-    except Exception:
-        return None
-    return error if isinstance(error, BaseException) else None
-
-
-def _death(where: str, told: dict[str, Any]) -> ItemDiedError:
-    code = told["exit"]
-    how = f"was killed by signal {-code} ({_signal_name(-code)})" if code < 0 else f"exited with code {code}"
-    when = "while it loaded the function" if told["loading"] else "while it computed this item"
-    text = f"{where}: the worker process {how} {when}"
-    if code == -signal.SIGKILL:
-        text += "; the kernel does so when memory runs out: ask for more with memory="
-    if told["stderr"].strip():
-        text += f". The end of its standard error:\n{told['stderr'].rstrip()}"
-    return ItemDiedError(text)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "unknown"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import InvalidInputError, RemoteError, WaitTimeoutError
-from .output import tail_of_output
 from .payload import RESULT
 from .serialize import unpickle_items
 from .state import MapState
@@ -17,8 +16,6 @@ from .times import deadline
 from .waiting import Waiter
 
 Errors = Literal["raise", "return", "skip"]
-
-_STREAMS = {"out": "output", "err": "error"}
 
 
 @dataclass(frozen=True)
@@ -158,16 +155,8 @@ class Results:
         """Return why an item has no result; None where it has one, or may still get one."""
         if self.state.ledger.is_open(item):
             return self.state.failure(*self.state.chunk_of(item))
-        if chr(self.state.ledger.states[item]) == RESULT:
-            return None
-        error = self.state.outcomes.error(item)
-        for stream in ("out", "err"):
-            path = self.output_file(item, stream)
-            if text := tail_of_output(path):
-                error.add_note(
-                    f"condormap: the end of its job's standard {_STREAMS[stream]} ({path}):\n{text}"
-                )
-        return error
+        has_result = chr(self.state.ledger.states[item]) == RESULT
+        return None if has_result else self.state.outcomes.error(item)
 
     def errors(self) -> dict[int, BaseException]:
         """Return the errors so far, by item."""

@@ -15,8 +15,21 @@ supervisor records its death and starts another worker for the rest. A result to
 through a spill file that has no name. The supervisor alone writes the outcome file: about every 0.2 s, when the
 memory fills, and when the worker has ended.
 
+The supervisor also sees that an item takes longer than it may (``item_timeout``), and kills the worker, whatever
+the function does to signals and threads.
+
 Run as ``python LIB/run.py SPEC CHUNK JOB``: LIB is the folder made by `condormap.bundle`, SPEC the submission's
-``spec.json``, CHUNK the number of the chunk and JOB the job's id. Standard library only.
+``spec.json``, CHUNK the number of the chunk and JOB the job's id. Standard library only. The keys of
+``spec.json``:
+
+``star``
+    An item is a tuple of arguments.
+``items``
+    The folder of the function and the items, from that of the submission.
+``retries``
+    How often an item at which the worker died is tried again.
+``item_timeout``
+    Seconds that an item may take; null if as long as it likes.
 """
 
 from __future__ import annotations
@@ -41,7 +54,18 @@ from .payload import (
     runs_of,
     write_frame,
 )
-from .shared import COLUMN, COLUMN_NAMES, FINISHED, LOADED, SPILLED, SharedMemory
+from .printed import tails
+from .shared import (
+    COLUMN,
+    COLUMN_NAMES,
+    FAILED,
+    FINISHED,
+    LOADED,
+    PRINTED,
+    SPILLED,
+    WRITES,
+    SharedMemory,
+)
 from .worker import WRITTEN, Worker
 
 TYPE_CHECKING = False
@@ -53,7 +77,8 @@ if TYPE_CHECKING:
 TICK = 0.1  # seconds; what was finished before one tick is on disk after the next one
 KILL_GRACE = 1.5  # seconds in which HTCondor kills the rest of a job, once it has killed the worker
 MAX_TIMES = 1000  # in one frame; of more, and so very short, items the sum is kept
-STDERR_TAIL = 2000  # bytes of standard error that go with the record of a death
+LEAVING = 10.0  # seconds that a worker has to leave when its last item is over
+LONGEST_LOOK = 1.0  # seconds that one look takes for a time limit: a job may be stopped in between
 
 
 class Supervisor:
@@ -67,6 +92,7 @@ class Supervisor:
         self.job = job
         self.memory = SharedMemory()
         self.deaths: dict[int, int] = {}
+        self.limit: float | None = self.spec["item_timeout"]
         self.told_to_stop = False
 
     def run(self) -> int:
@@ -122,17 +148,21 @@ class Supervisor:
         self.out_size = self.out.tell()
         asks, ask = os.pipe()
         acks, self.ack = os.pipe()
-        worker = os.fork()
-        if worker == 0:
+        self.worker = os.fork()
+        if self.worker == 0:
+            os.close(asks)
+            os.close(self.ack)
             Worker(self.spec, self.folder, memory, self.todo, self.out, ask, acks).run()
         try:
-            os.setpgid(worker, worker)  # the worker does the same: whoever is first
+            os.setpgid(self.worker, self.worker)  # the worker does the same: whoever is first
         except OSError:
             pass  # it has ended
+        n_todo = len(self.todo)
+        self.overdue: int | None = None  # the item whose time was over
         try:
-            status = self._follow(worker, asks)
+            status = self._follow(asks)
         finally:
-            kill_group(worker)
+            kill_group(self.worker)
         for end in (asks, ask, acks, self.ack):
             os.close(end)
         if memory.counters[FINISHED] and not memory.counters[LOADED]:
@@ -142,21 +172,26 @@ class Supervisor:
         self._take_large()
         self._flush(memory.counters[FINISHED])
         self._forget_flushed()
-        if self.todo and not self.told_to_stop:
-            self._record_death(status, loading=not memory.counters[LOADED])
+        if not self.todo or self.told_to_stop:
+            return
+        if memory.counters[FAILED] == 1 and len(self.todo) < n_todo:
+            return  # an earlier item took from the worker what it needs, and another worker has it
+        self._record_death(status, loading=not memory.counters[LOADED])
 
-    def _follow(self, worker: int, asks: int) -> int:
+    def _follow(self, asks: int) -> int:
         """Write the worker's items as they are finished; return its wait status."""
         seen = 0
+        self.progress, self.unchanged, self.looked = (0, 0), 0.0, time.monotonic()
         while True:
             ready, _, _ = select.select([asks, self.signals], [], [], TICK)
             if self.signals in ready:
                 os.read(self.signals, 4096)
             if self.told_to_stop:
-                kill_group(worker)
-            pid, status = os.waitpid(worker, os.WNOHANG)
+                kill(self.worker)
+            pid, status = os.waitpid(self.worker, os.WNOHANG)
             if pid:
                 return status
+            self._watch_time()
             if asks in ready:  # the worker wants something, and waits until it has it
                 if os.read(asks, 1) == WRITTEN:
                     self._take_large()
@@ -168,6 +203,24 @@ class Supervisor:
                 # Only what was there a tick ago: by now its bytes are visible to this process.
                 self._flush(seen)
                 seen = self.memory.counters[FINISHED]
+
+    def _watch_time(self) -> None:
+        """Kill the worker when its item takes longer than it may, or when it does not leave after the last one."""
+        counters, now = self.memory.counters, time.monotonic()
+        passed, self.looked = min(now - self.looked, LONGEST_LOOK), now
+        progress = (len(self.todo), counters[FINISHED])
+        if progress != self.progress or counters[WRITES]:
+            self.progress, self.unchanged = progress, 0.0
+            return
+        self.unchanged += passed
+        if counters[FINISHED] == (len(self.todo) if counters[LOADED] else 1):
+            if self.unchanged > LEAVING:
+                kill(self.worker)
+        elif not counters[LOADED]:
+            self.unchanged = 0.0  # the limit is for the items
+        elif self.limit is not None and self.unchanged > self.limit:
+            self.overdue = self.todo[counters[FINISHED]]
+            kill(self.worker)
 
     def _flush(self, finished: int) -> None:
         """Write the items that are finished and not in the outcome file yet as one frame."""
@@ -214,14 +267,24 @@ class Supervisor:
 
     def _record_death(self, status: int, *, loading: bool) -> None:
         """Record the death of the worker at its current item, or, before the first one, at all items."""
-        code = os.waitstatus_to_exitcode(status)
-        if code == -signal.SIGKILL and self._is_being_killed():
-            return
-        item = self.todo[0]
+        code, item = os.waitstatus_to_exitcode(status), self.todo[0]
+        if self.overdue is None:
+            if code == -signal.SIGKILL and self._is_being_killed():
+                return
+        elif self.overdue != item:
+            return  # it was over at the last moment, and this is the next one
         self.deaths[item] = self.deaths.get(item, 0) + 1
         if self.deaths[item] <= self.spec["retries"]:
             return
-        death = {"exit": code, "loading": loading, "stderr": tail_of_stderr(), "deaths": self.deaths[item]}
+        counters = self.memory.counters
+        death = {
+            "exit": code,
+            "loading": loading,
+            "limit": None if self.overdue is None else self.limit,
+            "storing": counters[FAILED] == 2,
+            "printed": tails((counters[PRINTED], counters[PRINTED + 1])),
+            "deaths": self.deaths[item],
+        }
         items = self.todo if loading else [item]
         write_shared(self.out, items, DIED, json.dumps(death).encode())
         self.todo = self.todo[len(items) :]
@@ -258,23 +321,18 @@ def write_shared(out: BinaryIO, items: Sequence[int], state: str, data: bytes) -
     write_frame(out, {"kind": "items", "runs": runs, "states": state, "shared": True}, [data], len(data))
 
 
+def kill(worker: int) -> None:
+    """Kill the worker, which has not been waited for yet, and what it started."""
+    os.kill(worker, signal.SIGKILL)
+    kill_group(worker)
+
+
 def kill_group(worker: int) -> None:
     """Kill the worker and whatever processes it left behind."""
     try:
         os.killpg(worker, signal.SIGKILL)
     except OSError:
         pass  # nobody is left
-
-
-def tail_of_stderr() -> str:
-    """Return the end of the job's standard error, where that is a file."""
-    try:
-        with open("/proc/self/fd/2", "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - STDERR_TAIL))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def remove_empty_output(folder: str) -> None:

@@ -18,6 +18,10 @@ FINISHED = 0  # records in the memory
 LOADED = 1  # 1 once the function is loaded
 SPILLED = 2  # the record that lies in the spill file, plus 1
 COLUMN = 3  # the type of the results, plus 1, where they are numbers in a column; 0 where they are pickles
+WRITES = 4  # 1 while the worker writes a large result to the outcome file
+FAILED = 5  # 1 when the worker itself failed between two items, 2 when it did so with the outcome of one
+PRINTED = 6  # and 7: how far standard output and error were written when the current item began, or before
+_COUNTERS = 128  # bytes
 
 COLUMN_NAMES = tuple(COLUMNS)
 
@@ -26,8 +30,8 @@ class SharedMemory:
     """The finished items that are not in the outcome file yet: a column per property, and their pickles."""
 
     def __init__(self) -> None:
-        view = memoryview(mmap.mmap(-1, 64 + MAX_RECORDS * 17 + AREA_SIZE))
-        stops = [64, 64 + MAX_RECORDS * 8, 64 + MAX_RECORDS * 16, 64 + MAX_RECORDS * 17]
+        view = memoryview(mmap.mmap(-1, _COUNTERS + MAX_RECORDS * 17 + AREA_SIZE))
+        stops = [_COUNTERS + MAX_RECORDS * width for width in (0, 8, 16, 17)]
         # Casts to the machine's own 64-bit integers: each is stored at once and never seen half written.
         self.counters = view[: stops[0]].cast("Q")
         self.sizes = view[stops[0] : stops[1]].cast("Q")
@@ -39,7 +43,7 @@ class SharedMemory:
 
     def clear(self) -> None:
         """Forget every record; nobody writes meanwhile."""
-        self.counters[LOADED] = 0
+        self.counters[LOADED] = self.counters[WRITES] = self.counters[FAILED] = 0
         self.forget_records()
         self.spill.seek(0)
         self.spill.truncate()

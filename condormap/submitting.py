@@ -132,7 +132,8 @@ def write_submission(
     number = str(len(submission_folders(folder)))
     lib = bundle(data_home())
     with staging(parent) as new:
-        write_work(new, chunks, {"star": record.star, "retries": options.retries}, selection)
+        spec = {"star": record.star, "retries": options.retries, "item_timeout": options.item_timeout}
+        write_work(new, chunks, spec, selection)
         write_json(new / "submission.json", _new_record(new, options, lib))
         submission = load_submission(new)
         describe(submission, final / "submissions" / number, record, lib, slots)

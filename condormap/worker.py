@@ -5,24 +5,30 @@ See `condormap.runner` for how it works together with its supervisor. Travels in
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import signal
 import sys
 import time
 
+from . import printed
 from .items import read_blocks
+from .leftovers import Leftovers, out_of_the_way
 from .packed import Buffers, load, packed_parts, read_exactly, read_packed
 from .payload import COLUMNS, ERROR, FUNCTION_FILE, RESULT, write_frame
 from .shared import (
     AREA_SIZE,
     COLUMN,
     COLUMN_NAMES,
+    FAILED,
     FINISHED,
     FLUSH_SIZE,
     LAST_RECORD,
     LOADED,
+    PRINTED,
     SPILLED,
+    WRITES,
     SharedMemory,
 )
 
@@ -33,6 +39,8 @@ if TYPE_CHECKING:
 
 # Values of these types can always be pickled, and soon: they need no pickler that can change its mind.
 SCALARS = frozenset({int, float, complex, bool, str, type(None)})
+
+SLOW = 1_000_000  # nanoseconds; an item that takes longer can be told from the next by where its output ends
 
 # What the worker asks its supervisor for, with a byte; the answer is a byte.
 ROOM = b"\0"  # write what is in the memory
@@ -65,6 +73,7 @@ class Worker:
         self.column: memoryview[Any] = memory.sizes  # that column; any, where there is none
         self.begin = self.end = 0  # of the newest pickle in the memory's area
         self.spilling = False
+        self.storing = False  # an item is over, but its outcome is not where it belongs
         self.buffers = Buffers()
         self.pickler = pickle.Pickler(self, protocol=5, buffer_callback=self.buffers)
 
@@ -72,51 +81,68 @@ class Worker:
         """Compute all items and leave without the interpreter's clean-up."""
         code = 1
         try:
-            os.setpgid(0, 0)
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._settle_in()
             try:
                 with open(f"{self.items}/{FUNCTION_FILE}", "rb", buffering=0) as file:
                     function = load(read_packed(file, os.fstat(file.fileno()).st_size)[0])
             except BaseException as error:
-                self._store(describe(error, "unpickling the function"), ord(ERROR), 0)
+                self._store_error(error, "unpickling the function")
             else:
                 self._compute(function)
             code = 0
         except BaseException:
+            self.memory.counters[FAILED] = 2 if self.storing else 1
             sys.excepthook(*sys.exc_info())
         finally:
-            for stream in (sys.stdout, sys.stderr):
-                try:
-                    stream.flush()
-                except Exception:
-                    pass  # the function closed it
-            os._exit(code)  # whatever threads and exit handlers the function left behind
+            printed.leave(code)  # whatever threads and exit handlers the function left behind
+
+    def _settle_in(self) -> None:
+        """Become a process apart from the supervisor."""
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.ask, self.acks = out_of_the_way(self.ask), out_of_the_way(self.acks)
+        self.out, self.memory.spill = _moved(self.out), _moved(self.memory.spill)
+        try:
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what kills us leaves no time
+        except Exception:
+            pass  # there is none
+        self._mark_output()
+
+    def _mark_output(self) -> None:
+        """Note that what is written from here on comes from the next item."""
+        counters = self.memory.counters
+        counters[PRINTED], counters[PRINTED + 1] = printed.positions()
 
     def _compute(self, function: Callable[..., Any]) -> None:
-        star, failed = self.star, ord(ERROR)
+        star = self.star
         clock = time.perf_counter_ns
         counters, times = self.memory.counters, self.memory.nanoseconds
-        copies: list[bool] = []
-        os.register_at_fork(after_in_child=lambda: copies.append(True))
+        leftovers = Leftovers()
         counters[LOADED] = 1
         began = clock()
-        for values, unpickle in read_blocks(self.items, self.todo):
+        for values, unpickle in read_blocks(self.items, self.todo, _open_out_of_the_way):
             for value in values:
-                try:
-                    if unpickle is not None:
+                if unpickle is not None:
+                    try:
                         value = unpickle(value)
+                    except BaseException as error:
+                        self._store_error(error, "unpickling the item", clock() - began)
+                        began = clock()
+                        continue
+                try:
                     result = function(*value) if star else function(value)
                 except BaseException as error:
-                    if copies:
-                        os._exit(0)
-                    self._store(describe(error), failed, clock() - began)
+                    if leftovers:
+                        leftovers.undo()
+                    self._store_error(error, "", clock() - began)
                     began = clock()
                     continue
-                if copies:
-                    os._exit(0)  # a child that the function forked and that came back
+                if leftovers:
+                    leftovers.undo()
                 now = clock()
+                took = now - began
                 record = self.record
                 if type(result) is self.kind:
                     # Numbers, all of one type: the same as _store(), in a tenth of the time.
@@ -125,21 +151,37 @@ class Worker:
                     except (ValueError, OverflowError):  # too large
                         pass
                     else:
-                        times[record] = now - began
+                        times[record] = took
                         self.record = counters[FINISHED] = record + 1
-                        if record == LAST_RECORD:
-                            self._ask(ROOM)
+                        if took > SLOW or record == LAST_RECORD:
+                            if record == LAST_RECORD:
+                                self._ask(ROOM)
+                            self._mark_output()
                             now = clock()
                         began = now
                         continue
-                self._store(result, ord(RESULT), now - began)
+                self._store(result, ord(RESULT), took)
+                if took > SLOW:
+                    self._mark_output()
                 began = clock()
+
+    def _store_error(self, error: BaseException, while_doing: str, nanoseconds: int = 0) -> None:
+        """Hand an exception to the supervisor, with what its item wrote to standard output and error."""
+        from .thrown import describe
+
+        counters = self.memory.counters
+        printed.flush()
+        tails = printed.tails((counters[PRINTED], counters[PRINTED + 1]))
+        self._store(describe(error, while_doing, tails), ord(ERROR), nanoseconds)
+        self._mark_output()
 
     def _store(self, value: Any, state: int, nanoseconds: int) -> None:
         """Hand a value to the supervisor: in a column or pickled."""
+        self.storing = True
         if self.record == 0 and state == ord(RESULT) and self._start_column(value):
             self.memory.nanoseconds[0] = nanoseconds
             self.record = self.memory.counters[FINISHED] = 1
+            self.storing = False
             return
         if self.kind is not None:
             self._ask(ROOM)  # what is in the memory is a column; from here on there are pickles
@@ -188,6 +230,7 @@ class Worker:
         if self.spilling:
             memory.counters[SPILLED] = record + 1
         memory.counters[FINISHED] = record + 1
+        self.storing = False
         if self.spilling or self.end >= FLUSH_SIZE or record == LAST_RECORD:
             self._ask(ROOM)
 
@@ -203,8 +246,11 @@ class Worker:
             "packed": True,
             "us": [nanoseconds // 1000],
         }
+        self.memory.counters[WRITES] = 1
         write_frame(self.out, header, parts, sum(len(part) for part in parts))
+        self.memory.counters[WRITES] = 0
         self.n_done += 1
+        self.storing = False
         self._ask(WRITTEN)
 
     def _newest_pickle(self) -> bytes:
@@ -216,7 +262,8 @@ class Worker:
     def _ask(self, what: bytes) -> None:
         """Have the supervisor write what is in the memory; it is empty then."""
         os.write(self.ask, what)
-        os.read(self.acks, 1)
+        if not os.read(self.acks, 1):
+            os._exit(1)  # the supervisor is gone, and with it whoever would read another word
         self.n_done += self.record
         self.record = self.begin = 0
         self.kind = None
@@ -230,6 +277,8 @@ class Worker:
 
             cloudpickle.dump(value, self, protocol=5, buffer_callback=self.buffers)
         except BaseException as error:
+            from .thrown import describe
+
             self._rewind()
             reason = describe(error, f"pickling the result, a {type(value).__qualname__}")
             pickle.dump(reason, self, protocol=5)
@@ -266,36 +315,10 @@ class Worker:
             view = view[self.memory.spill.write(view) :]
 
 
-def describe(error: BaseException, while_doing: str = "") -> dict[str, Any]:
-    """Return what travels of an exception: the object if it can be pickled, and its traceback as text."""
-    import traceback
-
-    trace = error.__traceback__
-    if trace is not None and not while_doing:
-        trace = trace.tb_next  # without the worker's own frame
-    text = "".join(traceback.format_exception(type(error), error, trace))
-    return {
-        "type": f"{type(error).__module__}.{type(error).__qualname__}",
-        "summary": "".join(traceback.format_exception_only(type(error), error)).strip(),
-        "traceback": text,
-        "while": while_doing,
-        "pickle": pickle_error(error),
-    }
+def _moved(file: BinaryIO | io.FileIO) -> io.FileIO:
+    """Return an open file with its descriptor out of the way."""
+    return io.FileIO(out_of_the_way(os.dup(file.fileno())), "r+")
 
 
-def pickle_error(error: BaseException) -> bytes | None:
-    """Return the pickle of an exception that can be unpickled again, else None."""
-    for dumps in (pickle.dumps, _cloudpickle_dumps):
-        try:
-            data = dumps(error)
-            pickle.loads(data)
-        except BaseException:
-            continue
-        return data
-    return None
-
-
-def _cloudpickle_dumps(value: Any) -> bytes:
-    import cloudpickle
-
-    return bytes(cloudpickle.dumps(value))
+def _open_out_of_the_way(path: str, flags: int) -> int:
+    return out_of_the_way(os.open(path, flags))

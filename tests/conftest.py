@@ -19,6 +19,8 @@ import condormap
 from condormap.paths import daemons_folder
 from condormap.pool.personal import PersonalPool
 
+pytest_plugins = ["in_job"]
+
 
 def pytest_configure() -> None:
     """Let Ctrl-C work in the tests and in what they start: a shell that runs them in the background ignores it."""

@@ -19,6 +19,7 @@ from condormap import CondorMap, ItemState, PersonalPool, condormap
 from condormap.errors import (
     ImpossibleRequestError,
     ItemDiedError,
+    ItemTimeoutError,
     JobDiedError,
     JobHeldError,
     JobRemovedError,
@@ -81,6 +82,7 @@ def test_its_cause_is_the_remote_traceback(m: CondorMap) -> None:
 
 def test_a_note_says_which_item_it_was_and_where(m: CondorMap) -> None:
     (note,) = m.errors()[2].__notes__
+    assert note.endswith(", attempt 0")
     assert note.startswith("condormap: item 2, job ")
     assert os.uname().nodename in note
     assert f"Python {sys.version.split()[0]}" in note
@@ -214,6 +216,20 @@ def test_a_timeout_is_an_error_that_leaves_the_map_usable(pool: PersonalPool, ga
     gate.open()
     assert m.wait(timeout=20)
     assert m.results(timeout=0) == [0, 1]
+
+
+def test_an_item_that_takes_too_long_costs_itself_only(pool: PersonalPool) -> None:
+    def function(x: int) -> int:
+        if x == 1:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            threading.Event().wait()
+        return x
+
+    m = condormap(function, range(4), pool=pool, chunksize=4, item_timeout=1)
+    assert m.results("skip", timeout=30) == [0, 2, 3]
+    with pytest.raises(ItemTimeoutError, match=r"item 1, job .* longer than item_timeout=1 allows"):
+        m[1]
+    assert m.failed() == [1]
 
 
 # -- a job that gives no outcome -------------------------------------------------------------------------------

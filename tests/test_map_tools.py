@@ -57,12 +57,12 @@ def test_the_output_of_a_running_job_can_be_read(pool: PersonalPool, gate: Gate)
     assert m.wait(timeout=30)
 
 
-def test_an_error_has_the_end_of_its_jobs_output_as_notes(loud: CondorMap) -> None:
+def test_an_error_has_the_end_of_its_items_output_as_notes(loud: CondorMap) -> None:
     notes = loud.errors()[3].__notes__
     assert "standard output" in notes[1]
-    assert notes[1].endswith(":\ncomputing 2\ncomputing 3")
+    assert notes[1].endswith("\ncomputing 3")
     assert "standard error" in notes[2]
-    assert notes[2].endswith(":\nworried about 2\nworried about 3")
+    assert notes[2].endswith("\nworried about 3")
 
 
 def test_after_a_retry_the_output_is_that_of_the_job_that_settled_the_item(

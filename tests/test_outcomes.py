@@ -57,6 +57,7 @@ def told(error: bytes | None, **more: str) -> bytes:
         "summary": "E: what",
         "traceback": "Traceback: E: what",
         "while": "",
+        "printed": ("", ""),
         "pickle": error,
     }
     return pickle.dumps(record | more)
@@ -152,21 +153,22 @@ def test_an_exception_that_could_not_travel_comes_back_as_its_text(
     assert "condormap: raised while pickling the result" in found.__notes__
 
 
+DEATH = {"loading": False, "storing": False, "limit": None, "printed": ["", ""], "deaths": 1}
+
+
 @pytest.mark.parametrize(
     ("death", "words"),
     [
-        ({"exit": 3, "loading": False, "stderr": ""}, "exited with code 3 while it computed this item"),
-        ({"exit": -11, "loading": False, "stderr": "core"}, r"signal 11 \(SIGSEGV\).*standard error:\ncore"),
-        (
-            {"exit": -9, "loading": False, "stderr": ""},
-            r"signal 9 \(SIGKILL\).*memory runs out: ask for more",
-        ),
-        ({"exit": 1, "loading": True, "stderr": ""}, "exited with code 1 while it loaded the function"),
-        ({"exit": -99, "loading": True, "stderr": ""}, r"signal 99 \(unknown\)"),
+        ({"exit": 3}, "exited with code 3 while it computed this item"),
+        ({"exit": -11, "printed": ["", "core"]}, r"signal 11 \(SIGSEGV\).*standard error:\ncore"),
+        ({"exit": -9}, r"signal 9 \(SIGKILL\).*memory runs out: ask for more"),
+        ({"exit": 1, "loading": True}, "exited with code 1 while it loaded the function"),
+        ({"exit": -99, "loading": True}, r"signal 99 \(unknown\)"),
+        ({"exit": 1, "storing": True}, "exited with code 1 because it could not hand over the outcome"),
     ],
 )
 def test_the_death_of_a_worker_is_told_in_words(tmp_path: Path, death: dict[str, Any], words: str) -> None:
-    Attempt(tmp_path, 0).shared(0, 2, "d", json.dumps(death | {"deaths": 1}).encode())
+    Attempt(tmp_path, 0).shared(0, 2, "d", json.dumps(DEATH | death).encode())
     outcomes, reader = Outcomes(2), ChunkReader(tmp_path, 0)
     assert reader.read(outcomes) == 2
     for item in range(2):

@@ -24,123 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-import psutil
 import pytest
+from in_job import SOON, Make, has_ended, kill_all, until
 
-from condormap.bundle import bundle
 from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback
 from condormap.outcomes import ChunkReader, Outcomes
-from condormap.payload import chunk_file, read_frames
-from condormap.serialize import pickled_by_value, write_function, write_items
+from condormap.payload import chunk_file
 from condormap.shared import AREA_SIZE, FLUSH_SIZE, MAX_RECORDS
-from condormap.submitting import write_work
-
-SOON = 30.0  # seconds after which a test gives up waiting
-
-
-class Map:
-    """A map's folder with one submission, whose chunks are run here."""
-
-    def __init__(
-        self,
-        folder: Path,
-        lib: Path,
-        function: Callable[..., Any],
-        *iterables: Iterable[Any],
-        chunks: list[range] | None = None,
-        selection: list[int] | None = None,
-        retries: int = 0,
-    ) -> None:
-        self.lib, self.root = lib, folder
-        with pickled_by_value([__name__]):
-            self.n_items = write_items(folder, iterables)
-            write_function(folder, function)
-        self.folder = folder / "submissions" / "0"
-        self.folder.mkdir(parents=True)
-        spec = {"star": len(iterables) > 1, "retries": retries}
-        write_work(self.folder, chunks or [range(self.n_items)], spec, selection)
-
-    def stdio(self, stream: str, chunk: int = 0) -> Path:
-        return Path(chunk_file(self.folder / "stdio", chunk, stream))
-
-    @contextlib.contextmanager
-    def started(self, chunk: int = 0, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
-        """Give a running attempt, which does not outlive the block."""
-        process = self.start(chunk, **more)
-        try:
-            yield process
-        finally:
-            kill_all(process)
-
-    def start(self, chunk: int = 0, *, python: tuple[str, ...] = (), **more: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, *python, self.lib / "run.py", self.folder / "spec.json", str(chunk), "7.0"]
-        with self.stdio("out", chunk).open("ab") as out, self.stdio("err", chunk).open("ab") as err:
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.root, **more
-            )
-
-    def run(self, chunk: int = 0, **more: Any) -> int:
-        """Run one attempt at a chunk; return its exit code."""
-        with self.started(chunk, **more) as process:
-            return process.wait(SOON)
-
-    def read(self, chunk: int = 0) -> Outcomes:
-        """Return what is in the chunk's outcome files now."""
-        outcomes, reader = Outcomes(self.n_items), ChunkReader(self.folder / "outcomes", chunk)
-        reader.read(outcomes)
-        assert not reader.damage
-        return outcomes
-
-    def values(self) -> list[Any]:
-        """Return the results, after a run that gave a result for every item."""
-        outcomes = self.read()
-        assert bytes(outcomes.ledger.states) == b"r" * self.n_items
-        return [outcomes.value(item) for item in range(self.n_items)]
-
-    def headers(self, attempt: int = 0) -> list[dict[str, Any]]:
-        return [frame.header for frame in read_frames(chunk_file(self.folder / "outcomes", 0, str(attempt)))]
-
-
-def kill_all(process: subprocess.Popen[bytes]) -> None:
-    """End a runner and its worker the hard way, as a machine that loses its power does."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(process.pid)
-        parent.suspend()
-        for child in parent.children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        parent.kill()
-    process.wait(SOON)
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-@pytest.fixture(scope="module")
-def lib(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bundle(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture
-def make(tmp_path: Path, lib: Path) -> Callable[..., Map]:
-    def make(function: Callable[..., Any], *iterables: Iterable[Any], **more: Any) -> Map:
-        return Map(tmp_path, lib, function, *iterables, **more)
-
-    return make
-
-
-Make = Callable[..., Map]
 
 # -- results ---------------------------------------------------------------------------------------------------
 
@@ -401,16 +291,32 @@ def test_the_remote_traceback_tells_the_causes_too(make: Make) -> None:
     assert "OwnError: (5, 'no such element')" in text
 
 
-def test_an_exception_that_cannot_be_unpickled_comes_back_as_text(make: Make) -> None:
+def test_an_exception_whose_constructor_wants_something_else_comes_back_too(make: Make) -> None:
     def function(x: int) -> None:
-        raise StubbornError(x, 2)
+        error = StubbornError(x, 2)
+        error.add_note("by the way")
+        raise error
+
+    work = make(function, [7])
+    assert work.run() == 0
+    error = work.read().error(0)
+    assert type(error) is StubbornError
+    assert error.args == (7,)
+    assert error.__notes__[0] == "by the way"
+    assert "raise error" in str(error.__cause__)
+
+
+def test_an_exception_that_cannot_be_pickled_comes_back_as_text(make: Make) -> None:
+    def function(x: int) -> None:
+        raise ValueError(x, threading.Lock())
 
     work = make(function, [7])
     assert work.run() == 0
     error = work.read().error(0)
     assert type(error) is RemoteError
-    assert "StubbornError: 7 (its exception can't be built again" in str(error)
-    assert "raise StubbornError(x, 2)" in str(error.__cause__)
+    assert "ValueError: (7, <unlocked _thread.lock" in str(error)
+    assert "(its exception can't be built again" in str(error)
+    assert "raise ValueError(x, threading.Lock())" in str(error.__cause__)
 
 
 def test_a_result_that_cannot_be_pickled_costs_its_own_item_only(make: Make) -> None:
@@ -436,6 +342,7 @@ def test_an_item_that_cannot_be_unpickled_in_the_job_costs_itself_only(make: Mak
     outcomes = work.read()
     assert bytes(outcomes.ledger.states) == b"rer"
     assert isinstance(outcomes.error(1), ModuleNotFoundError)
+    assert "condormap: raised while unpickling the item" in outcomes.error(1).__notes__
 
 
 def test_a_function_that_cannot_be_unpickled_in_the_job_is_an_error_of_every_item(make: Make) -> None:

@@ -1,0 +1,78 @@
+"""What went wrong with one item, as an exception: its own, or one of ours that stands for it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors import ItemDiedError, ItemError, ItemTimeoutError, RemoteError, RemoteTraceback
+from .thrown import unpickle_error
+
+
+def raised(where: str, told: Mapping[str, Any]) -> BaseException:
+    """Return the exception that an item raised, with the remote traceback as cause.
+
+    Parameters
+    ----------
+    where : str
+        The item, its job, the machine.
+    told : mapping
+        What `condormap.thrown.describe` said of it.
+    """
+    error = _unpickled(told["pickle"]) or RemoteError(
+        f"{where}: {told['summary']} (its exception can't be built again from its pickle: this stands for it)"
+    )
+    if told["while"]:
+        error.add_note(f"condormap: raised while {told['while']}")
+    error.add_note(f"condormap: {where}")
+    _note_output(error, told["printed"])
+    error.__cause__ = RemoteTraceback(told["traceback"])
+    return error
+
+
+def _unpickled(data: bytes | None) -> BaseException | None:
+    if data is None:
+        return None
+    try:
+        return unpickle_error(data)
+    except Exception:
+        return None
+
+
+def _note_output(error: BaseException, printed: Sequence[str]) -> None:
+    """Add notes with the end of what an item wrote to standard output and standard error."""
+    for stream, text in zip(("output", "error"), printed, strict=True):
+        if text:
+            error.add_note(f"condormap: the end of its standard {stream}:\n{text}")
+
+
+def died(where: str, told: Mapping[str, Any]) -> ItemError:
+    """Return the error of an item that did not outlive its computation."""
+    code, (out, err) = told["exit"], told["printed"]
+    how = f"was killed by signal {-code} ({_signal_name(-code)})" if code < 0 else f"exited with code {code}"
+    of: type[ItemError] = ItemDiedError
+    if told["limit"] is not None:
+        of = ItemTimeoutError
+        text = f"it took longer than item_timeout={told['limit']:g} allows, so its process was killed"
+    elif told["storing"]:
+        text = f"the worker process {how} because it could not hand over the outcome of this item"
+    else:
+        text = f"the worker process {how} while it "
+        text += "loaded the function" if told["loading"] else "computed this item"
+        if code == -signal.SIGKILL:
+            text += "; the kernel does so when memory runs out: ask for more with memory="
+    if err:
+        text += f". The end of its standard error:\n{err}"
+    error = of(f"{where}: {text}")
+    if told["deaths"] > 1:
+        error.add_note(f"condormap: it was tried {told['deaths']} times")
+    _note_output(error, (out, ""))
+    return error
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
