@@ -254,7 +254,7 @@ class ChunkReader:
             if os.stat(path).st_size <= offset:
                 return 0
             with open(
-                path, "rb", buffering=0
+                path, "rb", buffering=4096
             ) as file:  # not kept open: there may be more jobs than descriptors
                 while frame := read_frame(file, offset):
                     kind = frame.header["kind"]

@@ -11,6 +11,7 @@ as it goes; then the outcome files of all open chunks are looked at, and the sch
 from __future__ import annotations
 
 import bisect
+import contextlib
 import dataclasses
 import threading
 import time
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from . import failures
 from .condor import Condor
-from .errors import JobError
+from .errors import CondorError, JobError
 from .following import GRACE, Following
 from .holds import HoldInfo
 from .more_memory import is_for_memory, is_tried_again
@@ -33,6 +34,8 @@ from .submission import Submission, load_submission
 from .tracking import ATTRIBUTES, JobTable, TrackedJob
 
 _RELEASE = 600.0  # seconds in which HTCondor releases a job that is tried again; it looks every minute or so
+_SILENT = 60.0  # seconds since a submission, after which the log has told of it
+_LONGEST_INTERVAL = 120.0  # seconds between two comparisons with the queue, where the log is damaged
 
 
 class MapState:
@@ -66,7 +69,8 @@ class MapState:
         self._codes: dict[str, int] = {}  # submission id -> its code in the ledger
         self._first_open = (0, 0)  # no chunk before this one (submission, chunk) is open
         self._following = Following(self.outcomes, self.jobs, self._codes)
-        self._follows_all = False
+        self._was_read = self._follows_all = False
+        self._comparisons, self._next_comparison = 0, 0.0  # with the queue, for the log is damaged
         for submission in submissions:
             self.note(submission)
         self._snapshot = Snapshot(folder / SNAPSHOT_FILE, self.jobs)
@@ -111,9 +115,18 @@ class MapState:
         return self._by_id.get(id)
 
     def poll(self) -> bool:
-        """Read what is new in the event log and the outcome files; return whether anything was."""
+        """Read what is new in the event log and the outcome files; return whether anything was.
+
+        Where the log is damaged, the schedd is asked too, at growing intervals.
+        """
         with self._lock:
-            return self._poll()
+            news = self._poll()
+        if self.jobs.damage is not None and time.monotonic() > self._next_comparison:
+            self._comparisons += 1
+            self._next_comparison = time.monotonic() + min(_LONGEST_INTERVAL, 2.0**self._comparisons)
+            with contextlib.suppress(CondorError):  # a wait has patience of its own
+                self.compare_with_queue()
+        return news
 
     def _poll(self) -> bool:
         news, n_events = 0, -1
@@ -125,6 +138,9 @@ class MapState:
                 self.jobs.started.popleft()  # last, for Ctrl-C
             self._snapshot.note(n_events)
             news += n_events
+        if not self._was_read:
+            self._was_read = True
+            self.jobs.expect(s for s in self.submissions if time.time() > s.created + _SILENT)
         if self.jobs.damage is not None and not self._follows_all:
             self._follow_all()
         news += self._following.read()

@@ -168,12 +168,10 @@ class JobTable:
         try:
             part = read_part(self.log, self._place)
         except OSError as error:
-            folders = [
-                self.log.parent,
-                *(each.folder for each in self.submissions),
-            ]  # the log may be on another disk
-            if isinstance(error, FileNotFoundError) and any(folder.is_dir() for folder in folders):
-                self._note_damage("it is gone")
+            if any(submission.folder.is_dir() for submission in self.submissions):
+                self._note_damage(
+                    f"it cannot be read: {error.strerror}"
+                )  # it may be on another machine's disk
                 return 0
             clusters = " ".join(str(s.cluster) for s in self.submissions if s.cluster is not None)
             raise StorageError(
@@ -337,6 +335,13 @@ class JobTable:
             if submission.cluster == cluster
             for chunk in range(len(submission.chunks))
         )
+
+    def expect(self, submissions: Iterable[Submission]) -> None:
+        """Take note that the log, which was read, should tell of these submissions; else it is damaged."""
+        for submission in submissions:
+            cluster = submission.cluster
+            if cluster is not None and cluster not in self.gone and not self._n_jobs(submission):
+                self._note_damage(f"it tells nothing of cluster {cluster}")
 
     def _note_damage(self, what: str) -> None:
         self.damage = self.damage or f"{self.log} is damaged: {what}"

@@ -20,7 +20,6 @@ _SLOW_LOOK, _LONGEST_SLOW_PAUSE = 10, 2.0  # times as long as a look that brough
 _REPORT_AFTER = 2.0  # seconds without an outcome, before the pool is asked which slots match
 _REPORT_EVERY = 30.0
 _FIRST_CHECK, _LONGEST_CHECK = 10.0, 300.0  # seconds of silence, before the schedd is asked about the jobs
-_DAMAGED_CHECK = 2.0  # the first one where the event log is damaged
 
 
 class Waiter:
@@ -46,7 +45,6 @@ class Waiter:
         self._note = ""
         self._next_report = time.monotonic() + _REPORT_AFTER
         self._check_after = _FIRST_CHECK
-        self._log_is_damaged = False
         self._patience = Patience()
 
     def __enter__(self) -> Waiter:
@@ -82,8 +80,6 @@ class Waiter:
                 return False
             self._report(now, changed)
             quiet = now - self._state.changed
-            if self._state.jobs.damage is not None and not self._log_is_damaged:
-                self._log_is_damaged, self._check_after = True, _DAMAGED_CHECK
             if quiet > self._check_after:
                 self._check()
             pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, quiet / 20))

@@ -108,6 +108,23 @@ def test_that_a_job_was_removed_is_told_by_the_history_where_the_log_is_cut_off(
         m.results(timeout=60)
 
 
+def test_where_the_log_is_cut_off_the_schedd_tells_what_runs_and_what_is_held(
+    pool: PersonalPool, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m = condormap(lambda x: gate.wait() or x, [1, 2], pool=pool, chunksize=1)
+    until(lambda: m.status == {ItemState.RUNNING: 2})
+    cut_off(m.path / EVENTS_FILE)
+    assert m.status == {ItemState.RUNNING: 2}
+    monkeypatch.setattr("condormap.state._SILENT", 0.0)  # as later: the new handle finds an empty log
+    assert load(m.tag).status == {ItemState.RUNNING: 2}
+    m.hold()
+    cut_off(m.path / EVENTS_FILE)
+    until(lambda: load(m.tag).status == {ItemState.HELD: 2})
+    gate.open()
+    m.release()
+    assert load(m.tag).results(timeout=30) == [1, 2]
+
+
 def test_a_job_of_which_neither_log_nor_history_tell_is_lost(pool: PersonalPool) -> None:
     m = condormap(abs, [-1], pool=pool)
     assert m.results(timeout=20) == [1]
