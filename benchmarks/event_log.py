@@ -145,7 +145,11 @@ def peak_memory(log: Path, submission: Submission) -> tuple[float, float]:
 def for_real(pool: PersonalPool, n_jobs: int) -> Figures:
     """Run so many one-item jobs; return the seconds, and those of CPU that this process and its child took."""
     condormap(abs, [-1], pool=pool).results()
-    children = [child for child in psutil.Process().children() if "condormap.condor.child" in child.cmdline()]
+    children = [
+        child
+        for child in psutil.Process().children()
+        if any("condormap.condor.child" in word for word in child.cmdline())
+    ]
     used = [psutil.Process(), *children]
     before, began = [process.cpu_times() for process in used], time.perf_counter()
     results = condormap(abs, range(-n_jobs, 0), pool=pool, chunksize=1, progress=False).results()

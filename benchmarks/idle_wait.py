@@ -32,7 +32,9 @@ def main(seconds: float = 60.0) -> None:
         while m.status.get("running") != 2:
             time.sleep(0.05)
         calling = [
-            child for child in psutil.Process().children() if "condormap.condor.child" in child.cmdline()
+            child
+            for child in psutil.Process().children()
+            if any("condormap.condor.child" in word for word in child.cmdline())
         ]
         used = [psutil.Process(), *calling]
         before = [process.cpu_times() for process in used]
