@@ -10,7 +10,7 @@ from .holds import advice, as_items, in_words
 from .output import tail_of_output
 from .status import ItemState, hold_in_words
 from .submission import Submission
-from .tracking import TrackedJob
+from .tracked import TrackedJob
 
 _STDERR_TAIL = 2000  # bytes of standard error in a message
 

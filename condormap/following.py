@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from .outcomes import ChunkReader, Outcomes
 from .submission import Submission
-from .tracking import JobTable, Key, TrackedJob
+from .tracked import Key, TrackedJob
+from .tracking import JobTable
 
 #: Seconds that a network file system may take to show the last bytes of a job that has ended, and the schedd to
 #: log that a job was released.

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from . import failures
+from .comparison import ATTRIBUTES, compare, unexplained
 from .condor import Condor
 from .errors import CondorError, JobError
 from .following import GRACE, Following
@@ -31,7 +32,8 @@ from .snapshot import SNAPSHOT_FILE, Snapshot
 from .status import ItemState, JobStatus
 from .store import MapRecord, submission_folders
 from .submission import Submission, load_submission
-from .tracking import ATTRIBUTES, JobTable, TrackedJob
+from .tracked import TrackedJob
+from .tracking import JobTable
 
 _RELEASE = 600.0  # seconds in which HTCondor releases a job that is tried again; it looks every minute or so
 _SILENT = 60.0  # seconds since a submission, after which the log has told of it
@@ -182,10 +184,10 @@ class MapState:
             self._condor.edit(priority, jobs=[f"{idle['ClusterId']}.{idle['ProcId']}"])
         with self._lock:
             self._poll()  # what ended meanwhile is in the log
-            unexplained = self.jobs.unexplained(clusters, ads)
-        past = self._condor.history(_any_of(unexplained), ATTRIBUTES) if unexplained else []
+            open_ones = unexplained(self.jobs, clusters, ads)
+        past = self._condor.history(_any_of(open_ones), ATTRIBUTES) if open_ones else []
         with self._lock:
-            self.jobs.compare(clusters, ads, past)
+            compare(self.jobs, clusters, ads, past)
             if self.jobs.damage is not None:
                 self._follow_all()
 
