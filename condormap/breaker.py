@@ -1,6 +1,7 @@
 """Stopping a map of which too many items fail: 1,000 equal errors tell no more than ten do, and cost hours.
 
-Whoever waits for the map watches (``max_failures=``); a map that nobody waits for is not stopped.
+A job that cannot load the function at all is one too many. Whoever waits for the map
+watches; a map that nobody waits for is not stopped.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ class Breaker(Waiter):
         ------
         TooManyFailuresError
             So many items have failed that the rest of the map was removed.
+        PreflightError
+            A job could not load the function, so the rest of the map was removed.
         """
-        if self._options.max_failures is None:
-            return super().until(condition, until)
         hopeless = False
 
         def look() -> bool:
@@ -81,7 +82,11 @@ class Breaker(Waiter):
 
     def _is_hopeless(self) -> bool:
         """Tell whether too many items have failed, and others are still to be computed."""
-        state, most = self._state, self._options.max_failures or 0
+        state, most = self._state, self._options.max_failures
+        if state.unloadable() is not None:
+            return not state.all_settled()
+        if most is None:
+            return False
         n_failed = state.ledger.n_finished - state.ledger.n_results
         if n_failed < most and time.monotonic() > self._next_count:
             self._next_count = time.monotonic() + _EVERY
@@ -91,13 +96,17 @@ class Breaker(Waiter):
     def _stop(self) -> NoReturn:
         """Remove the map's jobs, and say so."""
         allowed, n_items = self._options.max_failures, len(self._state.ledger)
-        failure = ""
+        unloadable, failure = self._state.unloadable(), ""
+        why = f"{allowed} items failed, which is as many as max_failures allows"
         try:
-            self._remove(f"{allowed} items failed, which is as many as max_failures allows")
+            self._remove(why if unloadable is None else "the function cannot be loaded in the jobs")
             super().until(self._state.all_settled, time.monotonic() + _REMOVAL)
         except CondorError as error:
             failure = f" (that could not be done: {error})"
         errors = self._errors()
+        if unloadable is not None:
+            errors[unloadable].add_note(f"condormap: the map's other jobs were removed{failure}")
+            raise errors[unloadable]
         item, first = next(iter(errors.items()))
         n_failed = self._state.counts()[ItemState.ERROR]
         raise TooManyFailuresError(

@@ -18,6 +18,8 @@ from pathlib import Path
 _MAIN = """\
 import os
 import sys
+if sys.version_info < (3, 9):
+    sys.exit("condormap: the jobs need Python 3.9 or newer, not " + sys.version + " (" + sys.executable + ")")
 sys.path.append(sys.path[0] + "/fallback")  # where this Python has no cloudpickle of its own
 if __name__ == "__main__":  # and not in a process that the function spawns
     from condormap_job.runner import main
@@ -31,6 +33,7 @@ _MODULES = (
     "leftovers.py",
     "packed.py",
     "payload.py",
+    "preflight.py",
     "printed.py",
     "runner.py",
     "shared.py",

@@ -28,6 +28,7 @@
     │   ├── JobHeldError                      on hold: the reason, its code in words, what to do
     │   ├── JobRemovedError                   removed from the queue, by whom and why
     │   ├── JobDiedError                      ended without an outcome: exit code or signal, end of stderr
+    │   ├── PreflightError                    the function cannot be loaded where the job ran
     │   └── JobLostError                      gone from the queue without a trace in the log
     ├── ItemError                             one item failed other than by an exception
     │   ├── ItemDiedError                     the worker process died while it computed this item
@@ -65,10 +66,12 @@ __all__ = [
     "PoolError",
     "PoolRunningError",
     "PoolStartError",
+    "PreflightError",
     "RefusedError",
     "RemoteError",
     "RemoteTraceback",
     "SerializationError",
+    "SharedRandomStateWarning",
     "StorageError",
     "SubmitRefusedError",
     "SubmitUnknownError",
@@ -239,6 +242,13 @@ class JobDiedError(JobError):
     """The job ended without an outcome for the item."""
 
 
+class PreflightError(JobError):
+    """The function cannot be loaded where the job ran: another Python, a missing or other module.
+
+    What loading it raised is the cause. Whoever waits for the map removes its other jobs.
+    """
+
+
 class JobLostError(JobError):
     """The job is gone from the queue, and neither its log nor the history says how it ended."""
 
@@ -279,3 +289,7 @@ class RemoteTraceback(Exception):
 
 class WaitTimeoutError(CondormapError, TimeoutError):
     """The timeout passed before the results were there; the jobs go on, the handle stays usable."""
+
+
+class SharedRandomStateWarning(UserWarning):
+    """The function refers to a random generator, so that all jobs would draw the same numbers from it."""

@@ -26,6 +26,7 @@ class LoadedFrame:
         header = frame.header
         self.runs: list[tuple[int, int]] = header["runs"]
         self.shared: bool = header.get("shared", False)
+        self.preflight: bool = header.get("preflight", False)
         self.states: str = header["states"]
         self.column: str | None = header.get("column")
         sizes = header.get("sizes", self.size)

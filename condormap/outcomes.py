@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import pickle
@@ -58,6 +59,9 @@ class Outcomes:
     def __init__(self, n_items: int) -> None:
         self.ledger = Ledger(n_items)
         self.n_timed = self.microseconds = 0  # items of which it is known how long they took, and how long
+        self.preflights: list[
+            tuple[int, int]
+        ] = []  # frames of functions that can't be loaded: submission, number
         self.n_frames = 0  # read so far; `arrived` tells what each brought
         self._duplicates: dict[
             tuple[str, int], int
@@ -124,6 +128,8 @@ class Outcomes:
                         ledger.take(item, state, number)
                         new += 1
             column += n
+        if "preflight" in frame.header:
+            self.preflights.append((code, number))
         if again:
             self._duplicates[path, frame.start] = again
         if "us" in frame.header and states.count(RESULT.encode()) == len(states):
@@ -190,11 +196,22 @@ class Outcomes:
     def error(self, item: int) -> BaseException:
         """Return the exception of an item that failed: the original object, with the remote traceback as cause."""
         frame, attempt = self._frame(item), self.attempt(item)
-        where = f"item {item}, {attempt.where}"
         data = frame.pickle(item)
-        if self.ledger.states[item] == ord(DIED):
-            return item_errors.died(where, json.loads(data))
-        return item_errors.raised(where, pickle.loads(data))  # a dict of plain values, made by the worker
+        # What the supervisor tells is JSON; the worker's is the pickle of a dict of plain values.
+        told = json.loads(data) if self.ledger.states[item] == ord(DIED) else pickle.loads(data)
+        if frame.preflight:
+            runs = [range(first, stop) for first, stop in frame.runs]
+            items = runs[0] if len(runs) == 1 else tuple(itertools.chain(*runs))
+            return item_errors.unloadable(attempt.where, told, attempt.job, items)
+        tell = item_errors.died if self.ledger.states[item] == ord(DIED) else item_errors.raised
+        return tell(f"item {item}, {attempt.where}", told)
+
+    def unloadable(self, code: int) -> int | None:
+        """Return an item of a job of this submission that could not load the function; None without any."""
+        for frame_code, frame in self.preflights:
+            if frame_code == code and (items := self.arrived(frame)):
+                return items[0]
+        return None
 
     def _frame(self, item: int) -> LoadedFrame:
         number = self.ledger.frame_of[item]

@@ -25,8 +25,9 @@ Outcome file
     ``us`` is the time in microseconds, or, where a frame has very many items, the sum of their times. With
     ``"column": "q"`` (or ``"d"``) the results are integers (floats) and the data is the array of them, 8 bytes
     each, little-endian. With ``"packed": true`` the frame has one item whose data `condormap.packed` reads. With
-    ``"shared": true`` the data is one pickle that holds for all items of the frame. The first frame is ``start``
-    (host, Python...), the last one of a complete attempt is ``end``. A torn tail is no frame.
+    ``"shared": true`` the data is one pickle that holds for all items of the frame, and with ``"preflight": true``
+    it says why the function cannot be loaded there. The first frame is ``start`` (host, Python...), the last one
+    of a complete attempt is ``end``. A torn tail is no frame.
 """
 
 from __future__ import annotations

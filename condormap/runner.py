@@ -54,6 +54,7 @@ from .payload import (
     runs_of,
     write_frame,
 )
+from .preflight import other_python, read_needs
 from .printed import tails
 from .shared import (
     COLUMN,
@@ -90,7 +91,9 @@ class Supervisor:
         self.folder = os.path.dirname(os.path.abspath(spec_file))
         self.chunk = chunk
         self.job = job
+        self.needs = read_needs(f"{self.folder}/{self.spec['items']}")
         self.memory = SharedMemory()
+        self.has_loaded = False  # the function, in one of the workers
         self.deaths: dict[int, int] = {}
         self.limit: float | None = self.spec["item_timeout"]
         self.told_to_stop = False
@@ -106,6 +109,8 @@ class Supervisor:
         items = chunk_items(self.folder, self.chunk)
         self.todo: Sequence[int] = [item for item in items if item not in finished] if finished else items
         write_frame(self.out, self._start_header(attempt))
+        if self.todo and (other := other_python(self.needs)):
+            self._record_for_all(DIED, json.dumps(other).encode())
         while self.todo and not self.told_to_stop:
             self._run_worker()
         write_frame(self.out, self._end_header())
@@ -152,7 +157,7 @@ class Supervisor:
         if self.worker == 0:
             os.close(asks)
             os.close(self.ack)
-            Worker(self.spec, self.folder, memory, self.todo, self.out, ask, acks).run()
+            Worker(self.spec, self.folder, self.needs, memory, self.todo, self.out, ask, acks).run()
         try:
             os.setpgid(self.worker, self.worker)  # the worker does the same: whoever is first
         except OSError:
@@ -165,9 +170,10 @@ class Supervisor:
             kill_group(self.worker)
         for end in (asks, ask, acks, self.ack):
             os.close(end)
-        if memory.counters[FINISHED] and not memory.counters[LOADED]:
-            write_shared(self.out, self.todo, ERROR, bytes(memory.area[: memory.sizes[0]]))
-            self.todo = range(0)
+        if memory.counters[LOADED]:
+            self.has_loaded = True
+        elif memory.counters[FINISHED]:
+            self._record_for_all(ERROR, bytes(memory.area[: memory.sizes[0]]))
             return
         self._take_large()
         self._flush(memory.counters[FINISHED])
@@ -266,7 +272,7 @@ class Supervisor:
         self.memory.forget_records()
 
     def _record_death(self, status: int, *, loading: bool) -> None:
-        """Record the death of the worker at its current item, or, before the first one, at all items."""
+        """Record the death of the worker at its current item, or while it loaded the function."""
         code, item = os.waitstatus_to_exitcode(status), self.todo[0]
         if self.overdue is None:
             if code == -signal.SIGKILL and self._is_being_killed():
@@ -285,9 +291,17 @@ class Supervisor:
             "printed": tails((counters[PRINTED], counters[PRINTED + 1])),
             "deaths": self.deaths[item],
         }
-        items = self.todo if loading else [item]
-        write_shared(self.out, items, DIED, json.dumps(death).encode())
-        self.todo = self.todo[len(items) :]
+        data = json.dumps(death).encode()
+        if loading and not self.has_loaded:
+            self._record_for_all(DIED, data)
+        else:
+            write_shared(self.out, [item], DIED, data)
+            self.todo = self.todo[1:]
+
+    def _record_for_all(self, state: str, data: bytes) -> None:
+        """Record that the function cannot be loaded, and be done; if it never could, no other job needs to try."""
+        write_shared(self.out, self.todo, state, data, preflight=not self.has_loaded)
+        self.todo = range(0)
 
     def _is_being_killed(self) -> bool:
         """Wait a moment, for HTCondor kills the processes of a job one after the other, and this one not first."""
@@ -315,10 +329,13 @@ def open_outcome(outcomes: str, chunk: int) -> tuple[BinaryIO, int, set[int]]:
             attempt += 1
 
 
-def write_shared(out: BinaryIO, items: Sequence[int], state: str, data: bytes) -> None:
+def write_shared(
+    out: BinaryIO, items: Sequence[int], state: str, data: bytes, *, preflight: bool = False
+) -> None:
     """Write one frame that says the same of several items."""
     runs = [[run.start, run.stop] for run in runs_of(items)]
-    write_frame(out, {"kind": "items", "runs": runs, "states": state, "shared": True}, [data], len(data))
+    header = {"kind": "items", "runs": runs, "states": state, "shared": True}
+    write_frame(out, header | {"preflight": True} if preflight else header, [data], len(data))
 
 
 def kill(worker: int) -> None:

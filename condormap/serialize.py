@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from .errors import InvalidInputError, SerializationError
+from .errors import InvalidInputError, SerializationError, SharedRandomStateWarning
 from .items import INDEX_FILE, ITEMS_FILE, end_of, read_blocks
+from .needs import pickle_function, write_needs
 from .packed import Buffers, packed_parts, read_packed
 from .packed import load as load_packed
 from .payload import FUNCTION_FILE, array_bytes, write_all
@@ -79,7 +80,7 @@ def pickled_by_value(names: Iterable[str]) -> Iterator[None]:
 
 
 def write_function(folder: Path, function: Callable[..., Any]) -> None:
-    """Write the pickled function into `folder`, the large arrays that it refers to beside its pickle.
+    """Write the pickled function into `folder`, with the large arrays that it refers to, and what it needs.
 
     Raises
     ------
@@ -88,7 +89,9 @@ def write_function(folder: Path, function: Callable[..., Any]) -> None:
     """
     buffers = Buffers()
     try:
-        data = cloudpickle.dumps(function, protocol=5, buffer_callback=buffers)
+        data, needs = pickle_function(function, buffers)
+    except SharedRandomStateWarning:
+        raise  # where warnings are errors
     except Exception as error:
         raise SerializationError(
             f"the function {describe_function(function)} cannot be pickled, so no job can get it: "
@@ -98,6 +101,7 @@ def write_function(folder: Path, function: Callable[..., Any]) -> None:
     with (folder / FUNCTION_FILE).open("wb", buffering=0) as file:
         for part in packed_parts(data, buffers.kept) if buffers.kept else [data]:
             write_all(file, part)
+    write_needs(folder, needs)
 
 
 def read_function(folder: Path) -> Callable[..., Any]:

@@ -272,6 +272,12 @@ class MapState:
                     self._first_open = (number, here)
                     yield submission, here
 
+    def unloadable(self) -> int | None:
+        """Return an item of a job of the newest submission that could not load the function; None without any."""
+        if not self.outcomes.preflights:
+            return None
+        return self.outcomes.unloadable(self._codes[self.submissions[-1].id])
+
     # -- failures --------------------------------------------------------------------------------------------
 
     def held(self) -> Iterator[JobError]:

@@ -17,6 +17,7 @@ from .items import read_blocks
 from .leftovers import Leftovers, out_of_the_way
 from .packed import Buffers, load, packed_parts, read_exactly, read_packed
 from .payload import COLUMNS, ERROR, FUNCTION_FILE, RESULT, write_frame
+from .preflight import LOADING, other_modules
 from .shared import (
     AREA_SIZE,
     COLUMN,
@@ -54,6 +55,7 @@ class Worker:
         self,
         spec: dict[str, Any],
         folder: str,
+        needs: dict[str, Any],
         memory: SharedMemory,
         todo: Sequence[int],
         out: BinaryIO,
@@ -62,6 +64,7 @@ class Worker:
     ) -> None:
         self.star: bool = spec["star"]
         self.items = f"{folder}/{spec['items']}"
+        self.needs = needs
         self.memory = memory
         self.todo = todo
         self.out = out
@@ -86,8 +89,11 @@ class Worker:
                 with open(f"{self.items}/{FUNCTION_FILE}", "rb", buffering=0) as file:
                     function = load(read_packed(file, os.fstat(file.fileno()).st_size)[0])
             except BaseException as error:
-                self._store_error(error, "unpickling the function")
+                self._store_error(error, LOADING)
             else:
+                if others := other_modules(self.needs):
+                    print(f"condormap: this job has {', '.join(others)}", file=sys.stderr)
+                    self._mark_output()
                 self._compute(function)
             code = 0
         except BaseException:
@@ -172,7 +178,8 @@ class Worker:
         counters = self.memory.counters
         printed.flush()
         tails = printed.tails((counters[PRINTED], counters[PRINTED + 1]))
-        self._store(describe(error, while_doing, tails), ord(ERROR), nanoseconds)
+        told = describe(error, while_doing, tails) | {"others": other_modules(self.needs)}
+        self._store(told, ord(ERROR), nanoseconds)
         self._mark_output()
 
     def _store(self, value: Any, state: int, nanoseconds: int) -> None:
@@ -280,8 +287,8 @@ class Worker:
             from .thrown import describe
 
             self._rewind()
-            reason = describe(error, f"pickling the result, a {type(value).__qualname__}")
-            pickle.dump(reason, self, protocol=5)
+            told = describe(error, f"pickling the result, a {type(value).__qualname__}")
+            pickle.dump(told | {"others": other_modules(self.needs)}, self, protocol=5)
             return ord(ERROR)
         return state
 

@@ -58,6 +58,7 @@ def told(error: bytes | None, **more: str) -> bytes:
         "traceback": "Traceback: E: what",
         "while": "",
         "printed": ("", ""),
+        "others": [],
         "pickle": error,
     }
     return pickle.dumps(record | more)

@@ -345,21 +345,6 @@ def test_an_item_that_cannot_be_unpickled_in_the_job_costs_itself_only(make: Mak
     assert "condormap: raised while unpickling the item" in outcomes.error(1).__notes__
 
 
-def test_a_function_that_cannot_be_unpickled_in_the_job_is_an_error_of_every_item(make: Make) -> None:
-    class Function:
-        def __call__(self) -> None: ...
-
-        def __reduce__(self) -> Any:
-            return importlib.import_module, ("no_such_module",)
-
-    work = make(Function(), range(3))
-    assert work.run() == 0
-    outcomes = work.read()
-    assert bytes(outcomes.ledger.states) == b"eee"
-    assert isinstance(outcomes.error(2), ModuleNotFoundError)
-    assert "condormap: raised while unpickling the function" in outcomes.error(2).__notes__
-
-
 # -- deaths ----------------------------------------------------------------------------------------------------
 
 
@@ -422,22 +407,6 @@ def test_an_item_that_died_is_computed_again_where_retries_are_wanted(make: Make
     work = make(function, [7], retries=2)
     assert work.run() == 0
     assert work.values() == [7]
-
-
-def test_a_death_while_the_function_is_loaded_is_that_of_every_item(make: Make) -> None:
-    class Function:
-        def __call__(self) -> None: ...
-
-        def __reduce__(self) -> Any:
-            return os._exit, (7,)
-
-    work = make(Function(), range(5))
-    assert work.run() == 0
-    outcomes = work.read()
-    assert bytes(outcomes.ledger.states) == b"ddddd"
-    for item in (0, 4):
-        assert f"item {item}," in str(outcomes.error(item))
-        assert "exited with code 7 while it loaded the function" in str(outcomes.error(item))
 
 
 def test_an_item_that_kills_its_process_when_it_is_unpickled_costs_itself_only(make: Make) -> None:
