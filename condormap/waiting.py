@@ -16,6 +16,10 @@ from .state import MapState
 from .status import JobStatus
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds between two looks at the files, if those are quick
+_LATE, _SHORTEST_LATE_PAUSE = (
+    1e-3,
+    0.05,
+)  # of the time that the wait has taken already, but not longer than this
 _SLOW_LOOK, _LONGEST_SLOW_PAUSE = 10, 2.0  # times as long as a look that brought nothing, and seconds
 _REPORT_AFTER = 2.0  # seconds without an outcome, before the pool is asked which slots match
 _REPORT_EVERY = 30.0
@@ -42,6 +46,7 @@ class Waiter:
         self._condor = condor
         self._options = options
         self._progress = progress
+        self._began = time.monotonic()
         self._note = ""
         self._next_report = time.monotonic() + _REPORT_AFTER
         self._check_after = _FIRST_CHECK
@@ -82,7 +87,8 @@ class Waiter:
             quiet = now - self._state.changed
             if quiet > self._check_after:
                 self._check()
-            pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, quiet / 20))
+            shortest = max(_SHORTEST_PAUSE, min(_SHORTEST_LATE_PAUSE, _LATE * (now - self._began)))
+            pause = min(_LONGEST_PAUSE, max(shortest, quiet / 20))
             # 10,000 running jobs are as many files.
             look = (time.thread_time() - began) * (1 if changed else _SLOW_LOOK)
             pause = max(pause, min(_LONGEST_SLOW_PAUSE, look))
