@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors
+    from . import checkpoint, errors
     from .catalog import load, remove, retag
     from .cleaning import clean
     from .handle import CondorMap
@@ -58,6 +58,7 @@ __all__ = [
     "JobOptions",
     "JobStatus",
     "PersonalPool",
+    "checkpoint",
     "clean",
     "condormap",
     "errors",
@@ -70,8 +71,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return importlib.import_module(".errors", __name__)
+    if name in ("checkpoint", "errors"):
+        return importlib.import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

@@ -1,4 +1,4 @@
-"""The folder of Python files that every job of a map runs: the runner, what it reads, and cloudpickle.
+"""The folder of Python files that every job of a map runs: the runner, what it reads, and a few to fall back on.
 
 The folder is named by a hash of its content and shared by all maps of a user, so that Python compiles it once;
 an upgrade of condormap makes another one, and jobs that are in the queue keep theirs.
@@ -30,6 +30,7 @@ if __name__ == "__main__":  # and not in a process that the function spawns
 """
 _MODULES = (
     "items.py",
+    "keeping.py",
     "leftovers.py",
     "packed.py",
     "payload.py",
@@ -41,6 +42,17 @@ _MODULES = (
     "worker.py",
 )
 
+# What a function finds in a Python without condormap: `condormap.checkpoint`, also by way of the function.
+_STAND_IN = """\
+from . import checkpoint
+def __getattr__(name):
+    raise AttributeError("this Python has no condormap, and so only condormap.checkpoint: no " + name)
+"""
+_STAND_IN_MAPPING = """\
+import sys
+condormap = sys.modules[__package__]
+"""
+
 
 @cache
 def _files() -> dict[str, bytes]:
@@ -48,6 +60,11 @@ def _files() -> dict[str, bytes]:
     here = Path(__file__).parent
     files = {"run.py": _MAIN.encode(), "condormap_job/__init__.py": b""}
     files |= {f"condormap_job/{name}": (here / name).read_bytes() for name in _MODULES}
+    files |= {
+        "fallback/condormap/__init__.py": _STAND_IN.encode(),
+        "fallback/condormap/checkpoint.py": (here / "checkpoint.py").read_bytes(),
+        "fallback/condormap/mapping.py": _STAND_IN_MAPPING.encode(),
+    }
     spec = importlib.util.find_spec("cloudpickle")
     assert spec is not None
     assert spec.origin is not None

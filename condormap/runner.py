@@ -46,6 +46,7 @@ import time
 from .payload import (
     DIED,
     ERROR,
+    RESULT,
     DamagedError,
     chunk_file,
     chunk_items,
@@ -61,6 +62,7 @@ from .shared import (
     COLUMN_NAMES,
     FAILED,
     FINISHED,
+    KEPT,
     LOADED,
     PRINTED,
     SPILLED,
@@ -91,7 +93,8 @@ class Supervisor:
         self.folder = os.path.dirname(os.path.abspath(spec_file))
         self.chunk = chunk
         self.job = job
-        self.needs = read_needs(f"{self.folder}/{self.spec['items']}")
+        self.items = f"{self.folder}/{self.spec['items']}"
+        self.needs = read_needs(self.items)
         self.memory = SharedMemory()
         self.has_loaded = False  # the function, in one of the workers
         self.deaths: dict[int, int] = {}
@@ -157,7 +160,7 @@ class Supervisor:
         if self.worker == 0:
             os.close(asks)
             os.close(self.ack)
-            Worker(self.spec, self.folder, self.needs, memory, self.todo, self.out, ask, acks).run()
+            Worker(self.spec, self.items, self.needs, memory, self.todo, self.out, ask, acks).run()
         try:
             os.setpgid(self.worker, self.worker)  # the worker does the same: whoever is first
         except OSError:
@@ -233,11 +236,11 @@ class Supervisor:
         if finished <= self.flushed or not self.memory.counters[LOADED]:
             return
         memory, new = self.memory, slice(self.flushed, finished)
-        times = memory.nanoseconds[new].tolist()
+        times, states = memory.nanoseconds[new].tolist(), bytes(memory.states[new]).decode()
         header = {
             "kind": "items",
             "runs": [[run.start, run.stop] for run in runs_of(self.todo[new])],
-            "states": bytes(memory.states[new]).decode(),
+            "states": states,
             "us": sum(times) // 1000 if len(times) > MAX_TIMES else [time // 1000 for time in times],
         }
         spilled = 0
@@ -253,6 +256,7 @@ class Supervisor:
         if spilled:
             parts.append(memoryview(mmap.mmap(memory.spill.fileno(), spilled, access=mmap.ACCESS_READ)))
         write_frame(self.out, header, parts, in_area + spilled)
+        self._forget_checkpoints(self.todo[new], states)
         self.flushed = finished
         self.flushed_size += in_area
         self.out_size = self.out.tell()
@@ -260,10 +264,18 @@ class Supervisor:
     def _take_large(self) -> None:
         """Count the large result that the worker itself wrote; cut it off where the worker died meanwhile."""
         if frame := read_frame(self.out, self.out_size):
+            self._forget_checkpoints(self.todo[:1], RESULT)
             self.todo = self.todo[1:]
             self.out_size = frame.end
         self.out.seek(self.out_size)
         self.out.truncate()
+
+    def _forget_checkpoints(self, items: Sequence[int], states: str) -> None:
+        """Remove what items have saved that have a result now."""
+        if self.memory.counters[KEPT]:
+            from .keeping import forget
+
+            forget(self.items, [items[n] for n, state in enumerate(states) if state == RESULT])
 
     def _forget_flushed(self) -> None:
         """Start the shared memory anew; the worker does not write meanwhile."""

@@ -21,6 +21,7 @@ COLUMN = 3  # the type of the results, plus 1, where they are numbers in a colum
 WRITES = 4  # 1 while the worker writes a large result to the outcome file
 FAILED = 5  # 1 when the worker itself failed between two items, 2 when it did so with the outcome of one
 PRINTED = 6  # and 7: how far standard output and error were written when the current item began, or before
+KEPT = 8  # 1 when an item has saved a checkpoint, or gone on from one
 _COUNTERS = 128  # bytes
 
 COLUMN_NAMES = tuple(COLUMNS)
@@ -43,7 +44,7 @@ class SharedMemory:
 
     def clear(self) -> None:
         """Forget every record; nobody writes meanwhile."""
-        self.counters[LOADED] = self.counters[WRITES] = self.counters[FAILED] = 0
+        self.counters[LOADED] = self.counters[WRITES] = self.counters[FAILED] = self.counters[KEPT] = 0
         self.forget_records()
         self.spill.seek(0)
         self.spill.truncate()

@@ -8,7 +8,9 @@
             map.json            layout version, id, tag, number of items, pool...
             lock                whoever changes the map locks it               (see condormap.locks)
             func.pkl            the function
+            needs.json          what it needs                                  (see condormap.preflight)
             items.*             the items                                      (see condormap.items)
+            checkpoints/        what items have saved                          (see condormap.keeping)
             events.log          HTCondor's event log of all submissions
             submissions/<n>/
                 spec.json       what the runner needs to know

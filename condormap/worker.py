@@ -48,13 +48,16 @@ ROOM = b"\0"  # write what is in the memory
 WRITTEN = b"\1"  # a large result has been written to the outcome file
 
 
+current: Worker | None = None  # in the process that it lives in
+
+
 class Worker:
     """Computes items one after the other; lives in a process of its own and never returns from `run`."""
 
     def __init__(
         self,
         spec: dict[str, Any],
-        folder: str,
+        items: str,
         needs: dict[str, Any],
         memory: SharedMemory,
         todo: Sequence[int],
@@ -63,7 +66,7 @@ class Worker:
         acks: int,
     ) -> None:
         self.star: bool = spec["star"]
-        self.items = f"{folder}/{spec['items']}"
+        self.items = items
         self.needs = needs
         self.memory = memory
         self.todo = todo
@@ -80,9 +83,15 @@ class Worker:
         self.buffers = Buffers()
         self.pickler = pickle.Pickler(self, protocol=5, buffer_callback=self.buffers)
 
+    @property
+    def item(self) -> int:
+        """The item that is computed now."""
+        return self.todo[self.n_done + self.record]
+
     def run(self) -> NoReturn:
         """Compute all items and leave without the interpreter's clean-up."""
-        code = 1
+        global current
+        current, code = self, 1
         try:
             self._settle_in()
             try:
@@ -245,7 +254,7 @@ class Worker:
         """Write the newest pickle and its large buffers to the outcome file, which nobody else does meanwhile."""
         parts = packed_parts(self._newest_pickle(), self.buffers.kept)
         self._ask(ROOM)
-        item = self.todo[self.n_done]
+        item = self.item
         header = {
             "kind": "items",
             "runs": [[item, item + 1]],

@@ -40,7 +40,7 @@ class Map:
         item_timeout: float | None = None,
     ) -> None:
         self.lib, self.root = lib, folder
-        with pickled_by_value([name for name in sys.modules if name.startswith("test_")]):
+        with pickled_by_value([name for name in sys.modules if name.startswith(("conftest", "test_"))]):
             self.n_items = write_items(folder, iterables)
             write_function(folder, function)
         self.folder = folder / "submissions" / "0"

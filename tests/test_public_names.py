@@ -30,6 +30,7 @@ def test_the_public_names() -> None:
         "JobOptions",
         "JobStatus",
         "PersonalPool",
+        "checkpoint",
         "clean",
         "condormap",
         "errors",
@@ -74,7 +75,7 @@ def test_a_name_is_loaded_when_it_is_first_used() -> None:
 
 def test_no_module_hides_a_public_name() -> None:
     modules = {each.name for each in pkgutil.iter_modules(condormap.__path__)}
-    assert modules & set(condormap.__all__) == {"errors"}
+    assert modules & set(condormap.__all__) == {"checkpoint", "errors"}
 
 
 def test_dir_lists_the_public_names() -> None:
