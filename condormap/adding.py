@@ -58,6 +58,7 @@ class Adding:
             held_jobs, chosen = self._with_whole_jobs(chosen)
             if not chosen:
                 return
+            self._state.ledger.next_code()  # refuses one retry too many
             slots = jobs_at_once(self._condor, options)
             if held_jobs:  # before: no item may have two jobs
                 self._condor.act(Action.REMOVE, jobs=held_jobs, reason="its items are retried in another job")

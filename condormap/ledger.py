@@ -49,15 +49,19 @@ class Ledger:
         self.frame_of.extend(array("I", bytes(4 * more)))
         self.states.extend(bytes(more))
 
-    def reopen(self, items: Iterable[int]) -> int:
-        """Begin a retry: those of the items that have no result are open again; return the retry's code.
+    def next_code(self) -> int:
+        """Return the code that the next retry gets.
 
         Raises
         ------
         InvalidInputError
             There were too many retries.
         """
-        code = code_of_retry(len(self._codes))
+        return code_of_retry(len(self._codes))
+
+    def reopen(self, items: Iterable[int]) -> int:
+        """Begin a retry: those of the items that have no result are open again; return the retry's code."""
+        code = self.next_code()
         states = self.states
         for item in items:
             if states[item] != _RESULT:

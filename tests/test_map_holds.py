@@ -18,17 +18,20 @@ from condormap.errors import ImpossibleRequestError, InvalidInputError, JobHeldE
 from condormap.holds import HoldInfo, hold
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def watchful() -> Iterator[PersonalPool]:
-    """A pool that looks at how much memory its jobs use every second."""
-    often = {
+    """A pool that looks at how much memory its jobs use every second.
+
+    One for each test: a job may get the slot of the one before it, which was given more memory.
+    """
+    every_second = {
         "STARTER_INITIAL_UPDATE_INTERVAL": "1",
         "STARTER_UPDATE_INTERVAL": "1",
         "POLLING_INTERVAL": "1",
         "PROCD_MAX_SNAPSHOT_INTERVAL": "1",
         "PERIODIC_EXPR_INTERVAL": "1",
     }
-    with PersonalPool(cpus=2, memory=4096, fsync=False, settings=often) as pool:
+    with PersonalPool(cpus=1, memory=2048, fsync=False, settings=every_second) as pool:
         yield pool
 
 
