@@ -10,7 +10,7 @@ import pytest
 from jdf_generator import generate, prepare
 from jdf_judge import Judge, Refused, differences
 
-from condormap import Job, JobCluster, condormap
+from condormap import Job, JobCluster, JobStatus, condormap
 from condormap.condor import connect
 from condormap.errors import InvalidInputError
 from condormap.jdf.check import check
@@ -118,9 +118,37 @@ def test_values_that_are_easily_broken(command: str, judge: Judge) -> None:
     assert different == [], text
 
 
+@pytest.mark.parametrize(
+    "items",
+    ["C:\\dir\\\x1f\nother", 'C:\\dir\\\x1f\n"a b"\x1f', "/a b/\\\x1f\n/c,d/\\\x1f"],
+)
+@pytest.mark.parametrize(
+    "command", ["arguments", "executable", "output", "environment", "batch_name", "+Mine"]
+)
+def test_values_of_jobs_that_end_in_a_backslash(command: str, items: str, judge: Judge) -> None:
+    value = {"environment": "A=$(x)", "+Mine": '"$(x)"'}.get(command, "$(x)")
+    if command != "arguments":  # which have two syntaxes
+        items = items.replace('"', "")
+    text, different = written(f"{SLEEP}{command} = {value}\nqueue x, end from (\n{items}\n)\n", judge)
+    assert different == [], text
+
+
+def test_arguments_that_are_an_expression(judge: Judge) -> None:
+    text, different = written(f'{SLEEP}arguments = -\nMY.Args = strcat("a", "$(Process)")\nqueue 2\n', judge)
+    assert different == [], text
+
+
+@pytest.mark.parametrize("command", ["arguments", "output", "batch_name", "+Mine", "environment"])
+def test_a_value_of_all_jobs_that_ends_in_a_backslash(command: str, judge: Judge) -> None:
+    value = {"environment": "A=$(x)", "+Mine": '"$(x)"'}.get(command, "$(x)")
+    text, different = written(f"{SLEEP}x = C:\\dir\\$(end)\n{command} = {value}\nqueue 2\n", judge)
+    assert different == [], text
+
+
 EDITS = {
     "RequestMemory": "2048",
     "Args": '"7"',
+    "Arguments": '"seven \\\\"',
     "Mine": '"edited, with \\"quotes\\" and $(macros)"',
     "Added": '"\u00fcber \u2192 \U0001f600"',
     "Sum": "RequestMemory * 2 + NumJobStarts",
@@ -155,6 +183,35 @@ def test_what_has_become_of_a_job_is_left_out(judge: Judge) -> None:
     assert differences(judge.theirs("again.job"), fresh, SUBMIT_FILE) == []
 
 
+@pytest.mark.parametrize("how", ["held and released", "on hold", "ran before"])
+def test_no_attribute_of_the_queue_is_written(how: str, judge: Judge, pool: PersonalPool) -> None:
+    c = JobCluster({"executable": "/bin/sleep", "arguments": "2000"}, 2, pool=pool)
+    before = ""
+    try:
+        c.submit()
+        before = c.to_jdf()
+        if how == "ran before":
+            assert c[0].wait(60, for_=JobStatus.RUNNING)
+        c[0].hold("lunch")
+        c[1].hold("another reason")
+        if how != "on hold":
+            c[0].release()
+        assert c.to_jdf() == before
+    finally:
+        c.remove()
+
+
+def test_jobs_that_were_submitted_on_hold_are_so_again(pool: PersonalPool) -> None:
+    c = JobCluster({"executable": "/bin/sleep", "arguments": "2000", "hold": "true"}, 2, pool=pool)
+    c.submit()
+    try:
+        assert "\nhold = true\n" in c.to_jdf()
+        c[0].release()
+        assert "\nqueue job_hold from (\nfalse\ntrue\n)\n" in c.to_jdf()
+    finally:
+        c.remove()
+
+
 def test_a_factory_says_how_many_jobs_have_no_ad_yet(judge: Judge) -> None:
     text = f"{SLEEP}requirements = false\nmax_idle = 2\nmax_materialize = 4\nqueue 10\n"
     (block,) = check(parse_jdf(text, hold=True), judge.condor)
@@ -173,6 +230,7 @@ def test_the_file_in_a_maps_folder_is_one_for_condor_submit(judge: Judge, pool: 
     theirs = judge.theirs(folder / "submit.sub")
     # As descriptions, for the map's jobs have run.
     descriptions = [jdf_of_ads(ads).replace(f" {ads[0]['ClusterId']}", " CLUSTER") for ads in (ours, theirs)]
+    descriptions[1] = descriptions[1].replace("hold = true\n", "")
     assert len(theirs) == 3
     assert descriptions[0] == descriptions[1]
 

@@ -16,33 +16,43 @@ from ..errors import InvalidInputError
 # measures again. Everything else is the user's.
 _OF_HTCONDOR = frozenset(
     """
-    AllRemoteHosts AuthTokenGroups AuthTokenId AuthTokenIssuer AuthTokenScopes AuthTokenSubject
-    AutoClusterAttrs AutoClusterId BytesRecvd BytesSent ClusterId CommittedSlotTime
-    CommittedSuspensionTime CommittedTime CompletionDate CondormapSubmission CondorPlatform CondorVersion
-    CumulativeRemoteSysCpu CumulativeRemoteUserCpu CumulativeSlotTime CumulativeSuspensionTime
-    CumulativeTransferTime CurrentHosts DiskUsage EnteredCurrentStatus ExecutableSize
+    _condor_StartdHandlesAlives AllRemoteHosts AuthTokenGroups AuthTokenId AuthTokenIssuer AuthTokenScopes
+    AuthTokenSubject AutoClusterAttrs AutoClusterId BytesRecvd BytesSent CheckpointNumber ClaimId ClaimIds
+    ClusterId CommittedSlotTime CommittedSuspensionTime CommittedTime CompletionDate CondormapSubmission
+    CondorPlatform CondorVersion CPUInstructions CumulativeRemoteSysCpu CumulativeRemoteUserCpu
+    CumulativeSlotTime CumulativeSuspensionTime CumulativeTransferTime CurrentHosts CurrentRank
+    DelegatedProxyExpiration DiskUsage EC2InstanceName EC2RemoteVirtualMachineName EC2SpotRequestID
+    EC2StatusReasonCode EditedClusterAttrs EnteredCurrentStatus EpochWriteDate ExecutableSize
     ExecuteDirWasEncrypted ExitBySignal ExitCode ExitReason ExitSignal ExitStatus FileSystemDomain
-    FirstJobMatchDate GlobalJobId GridJobId GridJobStatus HoldReason HoldReasonCode HoldReasonSubCode
-    ImageSize InitialJobStatus InitialWaitDuration IOWait JobCoolDownExpiration JobDisconnectedDate
-    JobFinishedHookDone JobLastStartDate JobMaterializeDate JobMaterializeDigestFile
-    JobMaterializeItemCount JobMaterializeItemsFile JobMaterializeLimit JobMaterializeMaxIdle
-    JobMaterializeNextProcId JobMaterializeNextRow JobMaterializePaused JobMaterializePauseReason JobPid
-    JobRunCount JobStartDate JobState JobStatus JobStatusOnRelease JobSubmitFile JobSubmitMethod
-    JobUniverse LastJobLeaseRenewal LastJobStatus LastMatchListLength LastMatchTime LastPublicClaimId
-    LastRejMatchReason LastRejMatchTime LastRemoteHost LastRemotePool LastRemoteStatusUpdate
-    LastRemoteWallClockTime LastShadowException LastSuspensionTime LastVacateTime MaxHosts MemoryUsage
-    MinHosts MyType NumCkpts NumHolds NumHoldsByReason NumInputTransferStarts NumJobCompletions
-    NumJobCoolDowns NumJobMatches NumJobReconnects NumJobStarts NumOutputTransferStarts NumPids
+    FirstJobMatchDate GlobalJobId GridJobId GridJobStatus GridResourceUnavailableTime HoldReason
+    HoldReasonCode HoldReasonSubCode ImageSize InitialJobStatus InitialWaitDuration IOWait
+    JobAbortEventLogged JobCoolDownExpiration JobCoreDumped JobCoreFileName JobDisconnectedDate
+    JobFinishedHookDone JobLastCheckpointTime JobLastStartDate JobLeaseExpiration JobMaterializeDate
+    JobMaterializeDigestFile JobMaterializeItemCount JobMaterializeItemsFile JobMaterializeLimit
+    JobMaterializeMaxIdle JobMaterializeNextProcId JobMaterializeNextRow JobMaterializePaused
+    JobMaterializePauseReason JobPid JobPreparingTasks JobQueueBirthdate JobRunCount JobSetId JobStartDate
+    JobState JobStatus JobStatusOnRelease JobSubmitFile JobSubmitMethod JobUniverse JobVMCpuUtilization
+    LastCkptTime LastFileTransferErrorProtocol LastHoldReason LastHoldReasonCode LastHoldReasonSubCode
+    LastJobLeaseRenewal LastJobStatus LastMatchListLength LastMatchName LastMatchTime
+    LastPeriodicCheckpoint LastPublicClaimId LastPublicClaimIds LastRejMatchNegotiator LastRejMatchReason
+    LastRejMatchTime LastReleaseReason LastRemoteHost LastRemotePool LastRemoteStatusUpdate
+    LastRemoteWallClockTime LastShadowException LastSuspensionTime LastVacateTime LocalCpu Managed
+    ManagedManager MaxHosts MemoryUsage MinHosts MyType NetworkInputMb NetworkOutputMb NewlyCommittedTime
+    NumCkpts NumHolds NumHoldsByReason NumInputTransferStarts NumJobCompletions NumJobCoolDowns
+    NumJobMatches NumJobReconnects NumJobStarts NumJobStartsDelayed NumOutputTransferStarts NumPids
     NumRestarts NumShadowExceptions NumShadowStarts NumSystemHolds NumVacates NumVacatesByReason
-    NumVacatesByReasonPreExecution NumVacatesPreExecution OrigMaxHosts OSHomeDir OsUser Owner ProcId
-    ProportionalSetSizeKb QDate ReleaseReason RemoteHost RemotePool RemoteSlotID RemoteSysCpu
+    NumVacatesByReasonPreExecution NumVacatesPreExecution OnExitRemoveReason OrigMaxHosts OSHomeDir OsUser
+    Owner ProcId ProportionalSetSizeKb QDate ReleaseReason RemoteHost RemotePool RemoteSlotID RemoteSysCpu
     RemoteUserCpu RemoteWallClockTime RemoveReason RequeueReason ResidentSetSize ScratchDirFileCount
-    ServerTime ShadowBday SpooledOutputFiles StageInFinish StageInStart StageOutFinish StageOutStart
-    StartdIpAddr StartdPrincipal StatsLifetimeStarter StderrMtime StdoutMtime SubmitterGlobalJobId
-    SubmitterId SubmitVersion TargetType TerminationPending ToE TotalJobReconnectAttempts
-    TotalSubmitProcs TotalSuspensions TransferInputFileCounts TransferInputSizeMB TransferInputStats
-    TransferOutputStats TransferQueued TransferringInput TransferringOutput User VacateReason
-    VacateReasonCode VacateReasonSubCode WantCheckpoint
+    ServerTime ShadowBday ShadowIpAddr ShadowVersion SpooledOutputFiles StageInFinish StageInStart
+    StageOutFinish StageOutStart StartdIpAddr StartdPrincipal StartdSendsAlives StarterIpAddr
+    StatsLifetimeStarter StderrMtime StdoutMtime SubmitterGlobalJobId SubmitterId SubmitVersion TargetType
+    TerminationPending ToE TotalJobReconnectAttempts TotalSubmitProcs TotalSuspensions
+    TransferInputFileCounts TransferInputSizeMB TransferInputStats TransferKey TransferOutputStats
+    TransferQueued TransferringInput TransferringOutput TransferSocket UncommittedSuspensionTime User
+    VacateReason VacateReasonCode VacateReasonSubCode VM_CkptIP VM_CkptMac WallClockCheckpoint
+    WantCheckpoint x509UserProxyEmail x509UserProxyExpiration x509UserProxyFirstFQAN x509UserProxyFQAN
+    x509userproxysubject x509UserProxyVOName
     """.lower().split()
 )
 _OF_HTCONDOR_ALIKE = re.compile(
@@ -76,9 +86,12 @@ _UNIVERSES = {
     "12": "local",
     "13": "vm",
 }
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_STRING = re.compile(r'"((?:\\"|[^"])*)"')  # of the old syntax, in which one may end in a backslash
 _NUMBER = re.compile(r"\d+")
+_ARGUMENTS = frozenset({"args", "arguments"})
+_ON_SUBMISSION = "15"  # the code of a hold that was asked for by `hold = true`
 _UNIT = "\x1f"
+_EMPTY = "$(job_end:)"  # a macro that nobody defines
 
 
 def jdf_of_ads(ads: Iterable[Mapping[str, str]]) -> str:
@@ -125,13 +138,23 @@ def _remarks(jobs: Sequence[Mapping[str, str]]) -> list[str]:
 def _commands(ads: Sequence[Mapping[str, str]], names: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
     """Give the submit commands, each with its value for every job; `names` is how attributes are spelt."""
     yield from ((command, [value] * len(ads)) for command, value in _universe(ads[0]))
+    if any(map(_submitted_on_hold, ads)):
+        yield "hold", [str(_submitted_on_hold(ad)).lower() for ad in ads]
     left = [name for name in names if not _left_out(name, ads)]
+    arguments = [_arguments(ad) for ad in ads]
+    if None not in arguments and any(name in names for name in _ARGUMENTS):
+        yield "arguments", [_escaped(text or "") for text in arguments]
+        left = [name for name in left if name not in _ARGUMENTS or _in_both_syntaxes(name, ads)]
+    elif any("args" in ad for ad in ads):
+        yield "arguments", ["-"] * len(ads)  # MY.Args says which; with none, an empty Arguments would win
     for name, (command, write) in _WRITERS.items():
         texts = [write(ad[name]) if name in ad else "" for ad in ads]
-        good = [text for text in texts if text is not None and text == text.strip() and text[-1:] != "\\"]
+        good = [text for text in texts if text is not None]
         if name in names and len(good) == len(ads) and (name in left or name in _FACTORY):
             yield command, [_escaped(text) for text in good]
             left = [each for each in left if each != name]
+        elif command == "executable" and name in left:
+            yield command, ["/bin/true"] * len(ads)  # MY.Cmd says which, but there has to be one
     for name in sorted(left):
         yield f"MY.{names[name]}", [_escaped(ad.get(name, "undefined")) for ad in ads]
 
@@ -146,6 +169,10 @@ def _universe(ad: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         yield "universe", _UNIVERSES.get(universe, universe)
     if universe == "11":
         yield "machine_count", ad.get("maxhosts", "1")
+
+
+def _submitted_on_hold(ad: Mapping[str, str]) -> bool:
+    return (ad.get("jobstatus"), ad.get("holdreasoncode")) == ("5", _ON_SUBMISSION)
 
 
 def _left_out(name: str, ads: Sequence[Mapping[str, str]]) -> bool:
@@ -174,8 +201,13 @@ def _variable(command: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text that the submit language leaves as it is: ``$(x)`` and ``$F(x)`` are no macros in an ad."""
-    return re.sub(r"(?<!\$)\$(?=\w*\()", "$(DOLLAR)", text)
+    """Return text that the submit language leaves as it is.
+
+    ``$(x)`` and ``$F(x)`` are no macros in an ad, a backslash joins no line, and blanks at the ends stay.
+    """
+    before = _EMPTY if text[:1].isspace() else ""
+    after = _EMPTY if text[-1:].isspace() or text.endswith("\\") else ""
+    return before + re.sub(r"(?<!\$)\$(?=\w*\()", "$(DOLLAR)", text) + after
 
 
 def _text(value: str) -> str | None:
@@ -189,10 +221,16 @@ def _file(value: str) -> str | None:
     return None if text is None or '"' in text else text
 
 
-def _arguments(value: str) -> str | None:
-    """Write the attribute Args, which has the older of the two syntaxes."""
-    text = _text(value)
+def _arguments(ad: Mapping[str, str]) -> str | None:
+    """Write a job's arguments: the attribute Arguments, or Args, which has the older of the two syntaxes."""
+    if "arguments" in ad:
+        return _quoted(ad["arguments"])
+    text = _text(ad.get("args", '""'))
     return None if text is None else text.replace('"', '\\"')
+
+
+def _in_both_syntaxes(name: str, ads: Sequence[Mapping[str, str]]) -> bool:
+    return name == "args" and any(name in ad and "arguments" in ad for ad in ads)
 
 
 def _quoted(value: str) -> str | None:
@@ -214,8 +252,6 @@ _WRITERS: Mapping[str, tuple[str, Callable[[str], str | None]]] = {
     "jobbatchname": ("batch_name", _file),
     "cmd": ("executable", _file),
     "transferexecutable": ("transfer_executable", _yes_or_no),
-    "args": ("arguments", _arguments),
-    "arguments": ("arguments", _quoted),
     "environment": ("environment", _quoted),
     "containerimage": ("container_image", _file),
     "dockerimage": ("docker_image", _file),
