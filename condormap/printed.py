@@ -7,9 +7,10 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 TAIL = 2000  # bytes
+_LINES = 1  # C's _IOLBF
 
 
 def positions() -> tuple[int, int]:
@@ -53,30 +54,63 @@ def _are_one() -> bool:
         return False
 
 
-def flush() -> None:
-    """Write what Python, or C code in this process, has in its buffers for standard output and error."""
+class Lines:
+    """Has Python, and C code in this process, write each line at once: a crash leaves no time for it."""
+
+    def __init__(self) -> None:
+        self._n_modules = 0
+        self._c: Any = None
+        try:
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        except Exception:
+            pass  # there is none
+
+    def note_modules(self) -> None:
+        """Look for C code in the modules that have been loaded since."""
+        if self._c is None and len(sys.modules) != self._n_modules:
+            self._n_modules = len(sys.modules)
+            if _has_foreign_code():
+                self._c = _libc()
+                if (stdout := _stdout(self._c)) is not None:
+                    self._c.setvbuf(stdout, None, _LINES, 0)
+
+    def flush(self) -> None:
+        """Write what is not a whole line yet."""
+        _flush_python()
+        self.note_modules()
+        if self._c is not None:
+            self._c.fflush(_stdout(self._c))
+
+
+def _flush_python() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except Exception:
             pass  # the function closed or replaced it
-    if _has_foreign_code():
-        import ctypes
 
-        c = ctypes.CDLL(None)
-        try:
-            c.fflush(ctypes.c_void_p.in_dll(c, "stdout"))
-        except (ValueError, AttributeError):
-            pass  # another C library than those we know
+
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.PyDLL(None)
+
+
+def _stdout(c: Any) -> Any:
+    """Return C's standard output; in a C library that hides it, all of C's streams."""
+    import ctypes
+
+    try:
+        return ctypes.c_void_p.in_dll(c, "stdout")
+    except ValueError:
+        return None
 
 
 def leave(code: int) -> NoReturn:
     """End this process without Python's clean-up, but with that of foreign code, which may have files to write."""
-    flush()
+    _flush_python()
     if _has_foreign_code():
-        import ctypes
-
-        ctypes.PyDLL(None).exit(code)  # C, C++ and Fortran write what they have in their buffers
+        _libc().exit(code)  # C, C++ and Fortran write what they have in their buffers
     os._exit(code)
 
 

@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 TICK = 0.1  # seconds; what was finished before one tick is on disk after the next one
 KILL_GRACE = 1.5  # seconds in which HTCondor kills the rest of a job, once it has killed the worker
 MAX_TIMES = 1000  # in one frame; of more, and so very short, items the sum is kept
-LEAVING = 10.0  # seconds that a worker has to leave when its last item is over
+LEAVING = 5.0  # seconds that a worker has to leave when its last item is over
 LONGEST_LOOK = 1.0  # seconds that one look takes for a time limit: a job may be stopped in between
 
 

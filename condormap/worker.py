@@ -102,7 +102,7 @@ class Worker:
             else:
                 if others := other_modules(self.needs):
                     print(f"condormap: this job has {', '.join(others)}", file=sys.stderr)
-                    self._mark_output()
+                self._mark_output()
                 self._compute(function)
             code = 0
         except BaseException:
@@ -119,14 +119,12 @@ class Worker:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.ask, self.acks = out_of_the_way(self.ask), out_of_the_way(self.acks)
         self.out, self.memory.spill = _moved(self.out), _moved(self.memory.spill)
-        try:
-            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what kills us leaves no time
-        except Exception:
-            pass  # there is none
+        self.lines = printed.Lines()
         self._mark_output()
 
     def _mark_output(self) -> None:
         """Note that what is written from here on comes from the next item."""
+        self.lines.note_modules()
         counters = self.memory.counters
         counters[PRINTED], counters[PRINTED + 1] = printed.positions()
 
@@ -185,7 +183,7 @@ class Worker:
         from .thrown import describe
 
         counters = self.memory.counters
-        printed.flush()
+        self.lines.flush()
         tails = printed.tails((counters[PRINTED], counters[PRINTED + 1]))
         told = describe(error, while_doing, tails) | {"others": other_modules(self.needs)}
         self._store(told, ord(ERROR), nanoseconds)

@@ -397,6 +397,28 @@ def test_what_c_code_prints_is_kept(make: Make) -> None:
     assert "from C 1" in work.read().error(1).__notes__[1]
 
 
+def test_what_c_code_prints_before_it_crashes_is_there(make: Make) -> None:
+    libc = Loaded()
+
+    def function(x: int) -> None:
+        libc.c.printf(b"before the crash\n")
+        ctypes.string_at(0)
+
+    work = make(function, [0])
+    assert work.run() == 0
+    assert "before the crash" in work.read().error(0).__notes__[0]
+
+
+class Loaded:
+    """The C library, loaded when it is unpickled."""
+
+    def __init__(self) -> None:
+        self.c = ctypes.CDLL(None)
+
+    def __reduce__(self) -> Any:
+        return Loaded, ()
+
+
 def test_a_closed_standard_output_does_not_hide_an_error(make: Make) -> None:
     def function(x: int) -> None:
         sys.stdout.close()
