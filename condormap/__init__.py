@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import checkpoint, errors
     from .catalog import load, remove, retag
     from .cleaning import clean
+    from .executor import CondorExecutor
     from .handle import CondorMap
     from .jobs.cluster import JobCluster
     from .jobs.group import JobGroup
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CondorExecutor": "executor",
     "CondorMap": "handle",
     "Item": "results",
     "ItemState": "status",
@@ -49,6 +51,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "CondorExecutor",
     "CondorMap",
     "Item",
     "ItemState",

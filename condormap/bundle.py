@@ -29,6 +29,7 @@ if __name__ == "__main__":  # and not in a process that the function spawns
     os._exit(code)  # the interpreter's clean-up costs milliseconds and has nothing to clean
 """
 _MODULES = (
+    "calls.py",
     "items.py",
     "keeping.py",
     "leftovers.py",

@@ -12,6 +12,7 @@
     │   ├── NoPoolError                       nothing is configured and nothing runs
     │   ├── DaemonsNotFoundError              no HTCondor daemons on this machine
     │   ├── InstallError                      the daemons could not be installed
+    │   ├── PoolLostError (BrokenExecutor)    the pool of an executor no longer answers
     │   └── PoolStartError                    a personal pool did not start
     │       └── PoolRunningError              one runs in this folder already
     ├── CondorError                           a call to HTCondor failed
@@ -34,6 +35,7 @@
     │   ├── ItemDiedError                     the worker process died while it computed this item
     │   ├── ItemTimeoutError (TimeoutError)   it took longer than item_timeout= allows
     │   └── RemoteError                       the item's exception or result could not travel; its text did
+    ├── DetachedError                         the executor of a future gave its calls to the pool: attach() to it
     ├── TooManyFailuresError                  as many items failed as max_failures= allows; the rest was removed
     └── WaitTimeoutError (TimeoutError)       results were asked for with a timeout, and it passed
 
@@ -43,11 +45,14 @@ Exceptions that the user's own function raises are not wrapped: they come back a
 
 from __future__ import annotations
 
+from concurrent.futures import BrokenExecutor
+
 __all__ = [
     "CondorError",
     "CondormapError",
     "DaemonsNotFoundError",
     "DeadlineError",
+    "DetachedError",
     "ImpossibleRequestError",
     "InstallError",
     "InvalidInputError",
@@ -64,6 +69,7 @@ __all__ = [
     "NoSuchJobError",
     "NotAuthorizedError",
     "PoolError",
+    "PoolLostError",
     "PoolRunningError",
     "PoolStartError",
     "PreflightError",
@@ -134,6 +140,10 @@ class DaemonsNotFoundError(PoolError):
 
 class InstallError(PoolError):
     """The HTCondor daemons could not be installed; the message lists what the user can do."""
+
+
+class PoolLostError(PoolError, BrokenExecutor):
+    """The pool of a `CondorExecutor` has not answered for a minute, or its folder is gone; the cause says more."""
 
 
 class PoolStartError(PoolError):
@@ -267,6 +277,10 @@ class ItemTimeoutError(ItemError, TimeoutError):
 
 class RemoteError(ItemError):
     """The item's exception or result could not be pickled or unpickled; its text is in the message."""
+
+
+class DetachedError(CondormapError):
+    """The executor of this future left its calls to the pool; `CondorExecutor.attach` finds them again."""
 
 
 class TooManyFailuresError(CondormapError):

@@ -14,8 +14,9 @@ import os
 import pickle
 import sys
 import sysconfig
-import types
+import threading
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 _FLUSH_SIZE = 1 << 20
 _MOST_IN_RUN = 1000  # items in one pickle
+_by_value_lock = threading.Lock()
+_in_use: Counter[str] = Counter()  # module -> in how many blocks of `pickled_by_value` it is now
+_registered_here: set[str] = set()  # and not by the user
 _STANDARD = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
@@ -67,16 +71,22 @@ def modules_by_value(condor: Condor) -> list[str]:
 @contextlib.contextmanager
 def pickled_by_value(names: Iterable[str]) -> Iterator[None]:
     """Pickle functions and classes of these top-level modules by value while the block runs."""
-    modules: list[types.ModuleType] = [sys.modules[name] for name in names if name in sys.modules]
-    registered = cloudpickle.list_registry_pickle_by_value()
-    modules = [module for module in modules if module.__name__ not in registered]
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
+    modules = [sys.modules[name] for name in names if name in sys.modules]
+    with _by_value_lock:  # other threads may do so at the same time
+        _in_use.update(module.__name__ for module in modules)
+        for module in modules:
+            if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+                cloudpickle.register_pickle_by_value(module)
+                _registered_here.add(module.__name__)
     try:
         yield
     finally:
-        for module in modules:
-            cloudpickle.unregister_pickle_by_value(module)
+        with _by_value_lock:
+            _in_use.subtract(module.__name__ for module in modules)
+            for module in modules:
+                if not _in_use[module.__name__] and module.__name__ in _registered_here:
+                    cloudpickle.unregister_pickle_by_value(module)
+                    _registered_here.remove(module.__name__)
 
 
 def write_function(folder: Path, function: Callable[..., Any]) -> None:

@@ -92,7 +92,10 @@ class Waiter:
             # 10,000 running jobs are as many files.
             look = (time.thread_time() - began) * (1 if changed else _SLOW_LOOK)
             pause = max(pause, min(_LONGEST_SLOW_PAUSE, look))
-            time.sleep(pause if until is None else min(pause, max(0.0, until - now)))
+            self._pause(pause if until is None else min(pause, max(0.0, until - now)))
+
+    def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def _report(self, now: float, changed: bool) -> None:
         """Bring the bar up to date."""

@@ -21,6 +21,7 @@ HEAVY = ("htcondor2", "classad2", "numpy", "cloudpickle", "click", "tqdm", "asyn
 
 def test_the_public_names() -> None:
     assert condormap.__all__ == [
+        "CondorExecutor",
         "CondorMap",
         "Item",
         "ItemState",

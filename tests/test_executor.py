@@ -1,0 +1,473 @@
+"""CondorExecutor: what concurrent.futures promises, and what jobs add to it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import gc
+import itertools
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Gate, daemon
+
+from condormap import CondorExecutor, PersonalPool, condormap, load, maps, patience
+from condormap.condor import connect
+from condormap.errors import (
+    DetachedError,
+    ImpossibleRequestError,
+    InvalidInputError,
+    ItemDiedError,
+    JobHeldError,
+    JobRemovedError,
+    PoolLostError,
+    RemoteTraceback,
+    SerializationError,
+)
+
+
+@pytest.fixture
+def executor(pool: PersonalPool) -> Iterator[CondorExecutor]:
+    with CondorExecutor(pool=pool) as executor:
+        yield executor
+
+
+@pytest.fixture
+def blocked(executor: CondorExecutor, gate: Gate) -> CondorExecutor:
+    """Return the executor, with one call that takes the whole pool until the gate is opened."""
+    blocker = executor.with_options(cpus=2).submit(gate.wait)
+    until(blocker.running)
+    return executor
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def jobs_in_queue(pool: PersonalPool, executor: CondorExecutor) -> int:
+    return len(connect(pool.address).query(f'JobBatchName == "{executor.tag}"', ["ProcId"]))
+
+
+# -- calls ---------------------------------------------------------------------------------------------------
+
+
+def test_calls_that_are_submitted_together_become_one_submission_of_few_jobs(
+    executor: CondorExecutor,
+) -> None:
+    futures = [executor.submit(lambda x: x * x, i) for i in range(200)]
+    assert [f.result(60) for f in futures] == [i * i for i in range(200)]
+    places = {(f.place[0].id, f.place[1]) for f in futures}
+    assert len({id for id, _ in places}) < 10
+    assert len(places) < 60
+    assert [f.index for f in futures] == list(range(200))
+
+
+def test_calls_with_other_options_are_jobs_with_these(executor: CondorExecutor) -> None:
+    large = executor.with_options(memory="700MB")
+    futures = [each.submit(abs, -1) for each in (executor, large, executor, large)]
+    assert [f.result(60) for f in futures] == [1] * 4
+    assert [f.job["RequestMemory"] for f in futures] == [1024, 700, 1024, 700]
+
+
+def test_threads_and_callbacks_may_submit(executor: CondorExecutor) -> None:
+    results: list[int] = []
+    done = threading.Event()
+
+    def then(future: Any) -> None:
+        executor.submit(abs, -future.result()).add_done_callback(last)
+
+    def last(future: Any) -> None:
+        results.append(future.result())
+        if len(results) == 8:
+            done.set()
+
+    def submit(n: int) -> None:
+        for k in range(2):
+            executor.submit(pow, n, k + 1).add_done_callback(then)
+
+    threads = [threading.Thread(target=submit, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    assert done.wait(60)
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == sorted([0, 0, 1, 1, 2, 4, 3, 9])
+
+
+def test_a_large_array_comes_and_goes(executor: CondorExecutor) -> None:
+    import numpy as np
+
+    array = np.arange(300_000.0)
+    assert (executor.submit(np.multiply, array, 2).result(60) == 2 * array).all()
+
+
+def test_any_number_of_pending_calls_has_one_thread(blocked: CondorExecutor, gate: Gate) -> None:
+    before = threading.active_count()
+    futures = [blocked.submit(abs, -i) for i in range(2000)]
+    until(lambda: futures[-1].job is not None or futures[-1].index is not None)
+    assert threading.active_count() == before
+    gate.open()
+    assert [f.result(60) for f in futures] == list(range(2000))
+
+
+def test_no_more_jobs_than_max_workers_are_in_the_queue(pool: PersonalPool, gate: Gate) -> None:
+    with CondorExecutor(1, pool=pool, chunksize=1) as executor:
+        futures = [executor.submit(gate.wait), *(executor.submit(abs, -1) for _ in range(3))]
+        until(futures[0].running)
+        assert [f.index for f in futures] == [0, None, None, None]
+        gate.open()
+        assert [f.result(60) for f in futures] == [None, 1, 1, 1]
+
+
+# -- map -----------------------------------------------------------------------------------------------------
+
+
+def test_map_takes_endless_iterables_with_a_buffersize(executor: CondorExecutor) -> None:
+    taken: list[int] = []
+    numbers = (taken.append(i) or i for i in itertools.count())  # type: ignore[func-returns-value]
+    results = executor.map(abs, numbers, buffersize=3)
+    assert taken == [0, 1, 2]
+    assert [next(results), next(results)] == [0, 1]
+    assert taken == [0, 1, 2, 3, 4]
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_chunksize_is_how_many_calls_share_a_job(executor: CondorExecutor) -> None:
+    pids = list(executor.map(lambda _: os.getppid(), range(9), chunksize=3))
+    assert [len(list(group)) for _, group in itertools.groupby(pids)] == [3, 3, 3]
+
+
+def test_what_a_map_that_is_closed_has_left_is_cancelled(blocked: CondorExecutor, gate: Gate) -> None:
+    futures: list[Any] = []
+    submit = blocked._submit
+    blocked._submit = lambda *args: futures.append(submit(*args)) or futures[-1]  # type: ignore[func-returns-value,method-assign]
+    with pytest.raises(TimeoutError):
+        next(blocked.map(abs, range(5), timeout=0.1))
+    assert all(f.cancelled() for f in futures)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [({"chunksize": 0}, ValueError), ({"buffersize": 0}, ValueError), ({"buffersize": 1.5}, TypeError)],
+)
+def test_map_refuses_a_wrong_argument(
+    executor: CondorExecutor, wrong: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        executor.map(abs, [1], **wrong)
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------------
+
+
+def test_an_exception_comes_back_as_itself_with_the_remote_traceback(executor: CondorExecutor) -> None:
+    error = executor.submit(divmod, 1, 0).exception(60)
+    assert isinstance(error, ZeroDivisionError)
+    assert isinstance(error.__cause__, RemoteTraceback)
+    assert "calls.py" in str(error.__cause__)
+
+
+def test_what_cannot_be_pickled_is_the_error_of_its_call_alone(executor: CondorExecutor) -> None:
+    lock = threading.Lock()
+    futures = [executor.submit(abs, -1), executor.submit(abs, lock), executor.submit(abs, -2)]
+    assert [f.result(60) for f in futures[::2]] == [1, 2]
+    with pytest.raises(SerializationError, match=r"the call of builtins\.abs cannot be pickled"):
+        futures[1].result(60)
+
+
+def test_a_result_that_cannot_be_pickled_is_an_error(executor: CondorExecutor) -> None:
+    with pytest.raises((TypeError, pickle.PicklingError)):
+        executor.submit(lambda: (n for n in "abc")).result(60)
+
+
+def test_a_call_that_kills_its_process_costs_itself_only(executor: CondorExecutor) -> None:
+    with pytest.raises(ItemDiedError, match="exited with code 3"):
+        executor.submit(os._exit, 3).result(60)
+    assert executor.submit(abs, -1).result(60) == 1
+
+
+def test_what_no_slot_can_give_is_the_error_of_the_call(executor: CondorExecutor) -> None:
+    with pytest.raises(ImpossibleRequestError):
+        executor.with_options(cpus=64).submit(abs, -1).result(60)
+    assert executor.submit(abs, -1).result(60) == 1
+
+
+def test_wrong_arguments_are_refused(pool: PersonalPool) -> None:
+    for wrong in (
+        {"max_workers": "5"},
+        {"chunksize": 0},
+        {"memory": "much"},
+        {"max_failures": 3},
+        {"tag": "/"},
+    ):
+        with pytest.raises(InvalidInputError):
+            CondorExecutor(pool=pool, **wrong)
+
+
+def test_a_schedd_that_is_away_for_a_moment_costs_that_moment() -> None:
+    with PersonalPool(cpus=2, fsync=False) as own, CondorExecutor(pool=own) as executor:
+        assert executor.submit(abs, -1).result(60) == 1
+        daemon(own, "condor_schedd").kill()
+        assert executor.submit(abs, -2).result(60) == 2
+
+
+def test_a_pool_that_is_lost_breaks_the_executor_and_loses_no_call(
+    monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    monkeypatch.setattr(patience, "_PATIENCE", 0.5)
+    with PersonalPool(cpus=1, fsync=False) as own:
+        executor = CondorExecutor(pool=own)
+        future = executor.submit(gate.wait)
+        until(future.running)
+        connect(own.address)  # the executor's
+        own.stop()
+        late = executor.submit(abs, -1)
+        with pytest.raises(PoolLostError, match="has lost its pool: the schedd has not answered") as caught:
+            late.result(60)
+        assert isinstance(caught.value, BrokenExecutor)
+        assert isinstance(future.exception(60), PoolLostError)
+        with pytest.raises(PoolLostError):
+            executor.submit(abs, -1)
+        executor.shutdown()
+    assert load(executor.tag)
+
+
+# -- states of jobs ---------------------------------------------------------------------------------------------
+
+
+def test_an_evicted_call_stays_running_and_comes_back(executor: CondorExecutor, gate: Gate) -> None:
+    future = executor.submit(gate.wait)
+    until(future.running)
+    assert not future.cancel()
+    future.job.vacate()
+    until(lambda: "Job was evicted" in future.job.log())
+    assert future.running()
+    gate.open()
+    assert future.result(60) is None
+
+
+def test_a_held_call_waits_until_it_is_released(executor: CondorExecutor, gate: Gate) -> None:
+    future = executor.submit(gate.wait)
+    until(future.running)
+    future.job.hold("a break")
+    until(lambda: future.job.status.name == "HELD")
+    gate.open()
+    assert not future.done()
+    future.job.release()
+    assert future.result(60) is None
+
+
+def test_a_job_that_htcondor_holds_fails_its_call_and_is_removed(
+    pool: PersonalPool, executor: CondorExecutor
+) -> None:
+    policy = executor.with_options(submit={"on_exit_hold": "true"})
+    with pytest.raises(JobHeldError, match="held by the job's own policy") as caught:
+        policy.submit(lambda: os.kill(os.getppid(), signal.SIGKILL)).result(60)
+    assert "the executor removes the job" in "".join(caught.value.__notes__)
+    until(lambda: not jobs_in_queue(pool, executor))
+
+
+def test_a_job_that_is_removed_is_the_error_of_its_call(executor: CondorExecutor, gate: Gate) -> None:
+    future = executor.submit(gate.wait)
+    until(future.running)
+    future.job.remove()
+    with pytest.raises(JobRemovedError):
+        future.result(60)
+
+
+# -- cancel ------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_call_is_not_made_though_it_shares_a_job(
+    blocked: CondorExecutor, gate: Gate, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{n}" for n in range(6)]
+    together = blocked.with_options(chunksize=6)
+    futures = [together.submit(path.touch) for path in paths]
+    until(lambda: all(f.job is not None for f in futures))
+    assert [f.cancel() for f in futures[::2]] == [True] * 3
+    gate.open()
+    concurrent.futures.wait(futures, timeout=60)
+    assert [f.cancelled() for f in futures] == [True, False] * 3
+    assert [path.exists() for path in paths] == [False, True] * 3
+    with pytest.raises(CancelledError):
+        futures[0].result()
+
+
+def test_a_job_all_of_whose_calls_are_cancelled_leaves_the_queue(
+    pool: PersonalPool, blocked: CondorExecutor
+) -> None:
+    futures = list(map(blocked.submit, [abs] * 3, [1, 2, 3]))
+    until(lambda: all(f.job is not None for f in futures))
+    assert jobs_in_queue(pool, blocked) == 4
+    assert all(f.cancel() for f in futures)
+    until(lambda: jobs_in_queue(pool, blocked) == 1)
+
+
+def test_a_call_that_is_cancelled_at_once_is_never_submitted(executor: CondorExecutor) -> None:
+    future = executor.submit(abs, -1)
+    assert future.cancel()
+    assert future.cancel()
+    done, _ = concurrent.futures.wait([future], timeout=60)
+    assert done == {future}
+    assert future.index is None
+
+
+def test_a_call_that_its_job_skipped_although_it_was_not_cancelled_is_made(
+    blocked: CondorExecutor, gate: Gate
+) -> None:
+    future = blocked.submit(abs, -1)
+    until(lambda: future.job is not None)
+    blocked._dispatcher._map.mark(future.index)  # a cancel() that came too late leaves this
+    gate.open()
+    assert future.result(60) == 1
+
+
+# -- the end -----------------------------------------------------------------------------------------------------
+
+
+def test_an_executor_that_is_shut_down_leaves_nothing(pool: PersonalPool, condormap_home: Path) -> None:
+    before = set(os.listdir(condormap_home / "data"))
+    with CondorExecutor(pool=pool) as executor:
+        futures = [executor.submit(abs, -n) for n in range(3)]
+    assert [f.result(0) for f in futures] == [0, 1, 2]
+    assert set(os.listdir(condormap_home / "data")) == before
+    assert executor.tag not in {each.tag for each in maps()}
+    assert not jobs_in_queue(pool, executor)
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        executor.submit(abs, -1)
+
+
+def test_shutdown_can_cancel_what_has_not_begun(blocked: CondorExecutor, gate: Gate) -> None:
+    futures = [blocked.submit(abs, -n) for n in range(5)]
+    blocked.shutdown(wait=False, cancel_futures=True)
+    gate.open()
+    concurrent.futures.wait(futures, timeout=60)
+    assert all(f.cancelled() for f in futures)
+
+
+def test_an_executor_that_nobody_has_any_more_ends_when_its_calls_have(pool: PersonalPool) -> None:
+    executor = CondorExecutor(pool=pool)
+    future = executor.submit(abs, -1)
+    thread = executor._dispatcher._thread
+    assert thread is not None
+    del executor
+    gc.collect()
+    assert future.result(60) == 1
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_an_executor_does_not_work_in_a_forked_process(executor: CondorExecutor) -> None:
+    pid = os.fork()
+    if not pid:
+        try:
+            executor.submit(abs, -1)
+        except RuntimeError as error:
+            os._exit(0 if "forked process" in str(error) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_the_event_loop_of_asyncio_runs_calls_in_it(executor: CondorExecutor) -> None:
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        return list(await asyncio.gather(*(loop.run_in_executor(executor, abs, -n) for n in range(3))))
+
+    assert asyncio.run(main()) == [0, 1, 2]
+
+
+# -- detach and attach ------------------------------------------------------------------------------------------
+
+
+def test_calls_of_an_executor_that_was_detached_are_found_again(pool: PersonalPool, gate: Gate) -> None:
+    executor = CondorExecutor(pool=pool, chunksize=1)
+    first, second = executor.submit(abs, -1), executor.submit(lambda: gate.wait() or 2)
+    third, fourth = executor.submit(abs, -3), executor.submit(divmod, 1, 0)
+    concurrent.futures.wait([first, third, fourth], timeout=60)
+    tag = executor.detach()
+    with pytest.raises(DetachedError, match=rf"CondorExecutor\.attach\('{tag}'\)"):
+        second.result(60)
+    assert first.result() == 1
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(abs, -1)
+    with CondorExecutor.attach(tag) as again:
+        assert [f.index for f in again.futures] == [0, 1, 2, 3]
+        assert again.submit(abs, -5).result(60) == 5
+        assert not again.futures[1].done()
+        gate.open()
+        assert [f.result(60) for f in again.futures[:3]] == [1, 2, 3]
+        assert isinstance(again.futures[3].exception(60), ZeroDivisionError)
+    with pytest.raises(InvalidInputError, match="no map with the tag"):
+        CondorExecutor.attach(tag)
+
+
+def test_what_was_cancelled_before_is_cancelled_after_attach(pool: PersonalPool, gate: Gate) -> None:
+    executor = CondorExecutor(pool=pool)
+    blocker = executor.with_options(cpus=2).submit(gate.wait)
+    until(blocker.running)
+    together = executor.with_options(chunksize=2)
+    futures = [together.submit(abs, -1), together.submit(abs, -2)]
+    until(lambda: all(f.job is not None for f in futures))
+    assert futures[0].cancel()
+    tag = executor.detach()
+    with CondorExecutor.attach(tag) as again:
+        gate.open()
+        assert again.futures[2].result(60) == 2
+        assert again.futures[1].cancelled()
+
+
+def test_calls_of_a_process_that_was_killed_are_found_again(
+    start_script: Callable[..., Any], pool: PersonalPool, monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    process = start_script(
+        f"""
+        import os, time
+        from condormap import CondorExecutor
+        def wait():
+            while not os.path.exists({str(gate.path)!r}):
+                time.sleep(0.01)
+            return "here"
+        executor = CondorExecutor(tag="killed-executor")
+        future = executor.submit(wait)
+        while not future.running():
+            time.sleep(0.01)
+        print("running", flush=True)
+        future.result()
+        """
+    )
+    assert process.stdout.readline() == "running\n"
+    with pytest.raises(InvalidInputError, match="is in use by another process"):
+        CondorExecutor.attach("killed-executor")
+    process.kill()
+    process.wait()
+    with CondorExecutor.attach("killed-executor") as executor:
+        gate.open()
+        assert executor.futures[0].result(60) == "here"
+
+
+def test_only_an_executor_is_attached(pool: PersonalPool) -> None:
+    m = condormap(abs, [-1], pool=pool)
+    with pytest.raises(InvalidInputError, match=r"is no executor's map, but one of builtins\.abs"):
+        CondorExecutor.attach(m.tag)
+    with pytest.raises(InvalidInputError, match="no call was submitted"):
+        CondorExecutor(pool=pool).detach()
+
+
+def test_the_first_result_does_not_wait_for_others(executor: CondorExecutor, gate: Gate) -> None:
+    futures = [executor.submit(gate.wait), executor.submit(abs, -1)]
+    done, waiting = concurrent.futures.wait(futures, timeout=60, return_when=FIRST_COMPLETED)
+    assert done == {futures[1]}
+    assert waiting == {futures[0]}
