@@ -22,7 +22,7 @@ from harness import Figures, interleave, report
 
 from condormap import PersonalPool, condormap
 
-N_ITEMS = 1_000_000
+N_ITEMS, N_JOBS = 1_000_000, 8
 
 
 def trivial(x: int) -> int:
@@ -35,7 +35,8 @@ def peak_mb() -> float:
 
 def by_condormap() -> Figures:
     empty, began = peak_mb(), time.perf_counter()
-    n_results = sum(1 for _ in condormap(trivial, (i for i in range(N_ITEMS)), progress=False))
+    items = (i for i in range(N_ITEMS))
+    n_results = sum(1 for _ in condormap(trivial, items, chunksize=N_ITEMS // N_JOBS, progress=False))
     ended = time.perf_counter()
     assert n_results == N_ITEMS
     return {"total": ended - began, "MB": peak_mb() - empty}
@@ -60,15 +61,13 @@ def main(rounds: int = 5) -> None:
     with tempfile.TemporaryDirectory(prefix="condormap-bench-") as home, PersonalPool(cpus=2) as pool:
         os.environ["CONDORMAP_HOME"] = home
         os.environ["CONDOR_CONFIG"] = str(pool.config_file)
-        m = condormap(trivial, range(N_ITEMS))
-        m.wait()
-        sizes = [len(job.items) for job in m.jobs]
+        sizes = [N_ITEMS // N_JOBS] * N_JOBS
         contenders = {
             "condormap": partial(in_a_process, "by_condormap", sizes),
             "by hand": partial(in_a_process, "by_hand", sizes),
         }
         runs = interleave(contenders, rounds)
-        report(f"{N_ITEMS:,} trivial items in {len(sizes)} jobs", runs, goals={"total": 2.5})
+        report(f"{N_ITEMS:,} trivial items in {N_JOBS} jobs", runs, goals={"total": 2.5})
         most = max(run["MB"] for run in runs["condormap"])
         print(f"condormap's memory above the interpreter's own: {most:.0f} MB (goal 300)")
 
