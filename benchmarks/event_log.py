@@ -31,6 +31,7 @@ from condormap.store import new_record, write_record
 from condormap.submission import Submission, note_cluster
 from condormap.submitting import write_submission
 from condormap.tracking import JobTable
+from condormap.transfer import Transfer
 
 CLUSTER = 78
 _ADDRESS = "<127.0.0.1:42073?addrs=127.0.0.1-42073&noUDP&sock=schedd_1234_abcd>"
@@ -85,7 +86,8 @@ def write_map(folder: Path, address: PoolAddress, n_jobs: int) -> Submission:
     record = new_record("replayed", folder.name, n_jobs, False, "square", address)
     write_record(folder, record)
     chunks = [range(item, item + 1) for item in range(n_jobs)]
-    submission = write_submission(folder, folder, record, chunks, JobOptions(), slots=300)
+    shared = Transfer(False, "nothing is run")
+    submission = write_submission(folder, folder, record, chunks, JobOptions(), slots=300, transfer=shared)
     write_log(record.log(folder), submission.id, n_jobs)
     start = {"kind": "start", "attempt": 0, "job": "78.0", "host": "node001", "python": "3.13.1"}
     for item in range(n_jobs):

@@ -19,6 +19,7 @@ from .status import ItemState
 from .steering import FAILED, Steering, changed_options
 from .store import MapRecord
 from .submitting import add_submission
+from .transfer import Transfer, decide
 
 
 class Adding:
@@ -59,10 +60,10 @@ class Adding:
             if not chosen:
                 return
             self._state.ledger.next_code()  # refuses one retry too many
-            slots = jobs_at_once(self._condor, options)
+            slots, transfer = jobs_at_once(self._condor, options), decide(self._condor, options)
             if held_jobs:  # before: no item may have two jobs
                 self._condor.act(Action.REMOVE, jobs=held_jobs, reason="its items are retried in another job")
-            self._submit(range(len(chosen)), chunksize, options, slots, lock, selection=chosen)
+            self._submit(range(len(chosen)), chunksize, options, slots, transfer, lock, selection=chosen)
 
     def extend(
         self,
@@ -82,10 +83,11 @@ class Adding:
         with locked(self._path) as lock:
             self._steering.note_new_submissions(lock)
             slots, before = jobs_at_once(self._condor, options), len(self._state.ledger)
-            with pickled_by_value(modules_by_value(self._condor)):
+            transfer = decide(self._condor, options)
+            with pickled_by_value(modules_by_value(self._condor, sent=transfer.sent)):
                 after = write_items(self._path, iterables, strict=strict, after=before)
             if after > before:
-                self._submit(range(before, after), chunksize, options, slots, lock)
+                self._submit(range(before, after), chunksize, options, slots, transfer, lock)
 
     def _submit(
         self,
@@ -93,6 +95,7 @@ class Adding:
         chunksize: int | str,
         options: JobOptions,
         slots: int,
+        transfer: Transfer,
         lock: int,
         selection: Sequence[int] | None = None,
     ) -> None:
@@ -102,7 +105,15 @@ class Adding:
         chunks = [positions[chunk.start : chunk.stop] for chunk in planned]
         path, record, condor = self._path, self._record, self._condor
         submission = add_submission(
-            path, record, chunks, options, condor, lock=lock, slots=slots, selection=selection
+            path,
+            record,
+            chunks,
+            options,
+            condor,
+            lock=lock,
+            slots=slots,
+            transfer=transfer,
+            selection=selection,
         )
         self._state.note(submission)
 

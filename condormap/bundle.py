@@ -1,7 +1,8 @@
-"""The folder of Python files that every job of a map runs: the runner, what it reads, and a few to fall back on.
+"""The folder of Python files that every job of a map runs: the runner, what it reads, and what comes with them.
 
 The folder is named by a hash of its content and shared by all maps of a user, so that Python compiles it once;
-an upgrade of condormap makes another one, and jobs that are in the queue keep theirs.
+an upgrade of condormap makes another one, and jobs that are in the queue keep theirs. It also has all of them in
+one file, compiled, which jobs are sent that do not see the folder.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import marshal
 import os
 import shutil
+import sys
 import tempfile
+import zipfile
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +24,9 @@ import os
 import sys
 if sys.version_info < (3, 9):
     sys.exit("condormap: the jobs need Python 3.9 or newer, not " + sys.version + " (" + sys.executable + ")")
-sys.path.append(sys.path[0] + "/fallback")  # where this Python has no cloudpickle of its own
+sys.path[0] = os.path.abspath(sys.path[0])
+sys.path.insert(1, sys.path[0] + "/pickling")  # the cloudpickle that the function was pickled by
+sys.path.append(sys.path[0] + "/fallback")  # where this Python has no condormap of its own
 if __name__ == "__main__":  # and not in a process that the function spawns
     from condormap_job.runner import main
     code = main(sys.argv[1:])
@@ -35,6 +41,7 @@ _MODULES = (
     "leftovers.py",
     "packed.py",
     "payload.py",
+    "place.py",
     "preflight.py",
     "printed.py",
     "runner.py",
@@ -43,6 +50,7 @@ _MODULES = (
     "worker.py",
 )
 
+RUN_FILE, RUN_ARCHIVE = "run.py", "run.zip"  # what a Python is given to run
 # What a function finds in a Python without condormap: `condormap.checkpoint`, also by way of the function.
 _STAND_IN = """\
 from . import checkpoint
@@ -59,7 +67,7 @@ condormap = sys.modules[__package__]
 def _files() -> dict[str, bytes]:
     """Return the content of the folder: relative path -> bytes."""
     here = Path(__file__).parent
-    files = {"run.py": _MAIN.encode(), "condormap_job/__init__.py": b""}
+    files = {RUN_FILE: _MAIN.encode(), "condormap_job/__init__.py": b""}
     files |= {f"condormap_job/{name}": (here / name).read_bytes() for name in _MODULES}
     files |= {
         "fallback/condormap/__init__.py": _STAND_IN.encode(),
@@ -70,7 +78,7 @@ def _files() -> dict[str, bytes]:
     assert spec is not None
     assert spec.origin is not None
     for path in sorted(Path(spec.origin).parent.glob("*.py")):
-        files[f"fallback/cloudpickle/{path.name}"] = path.read_bytes()
+        files[f"pickling/cloudpickle/{path.name}"] = path.read_bytes()
     return files
 
 
@@ -87,7 +95,7 @@ def bundle(home: Path) -> Path:
     OSError
         It can't be written.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(sys.implementation.cache_tag).encode())  # it is compiled for this Python
     for name, data in _files().items():
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
     target = home / "lib" / digest.hexdigest()[:16]
@@ -102,9 +110,26 @@ def bundle(home: Path) -> Path:
             path = staging / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+        _write_archive(staging / RUN_ARCHIVE)
         os.rename(staging, target)
     except OSError:
         shutil.rmtree(staging, ignore_errors=True)
         if not target.is_dir():  # else another process was faster
             raise
     return target
+
+
+def _write_archive(path: Path) -> None:
+    """Write the files as a zip file that a Python runs; another one than this compiles them anew, in each job."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in _files().items():
+            name = "__main__.py" if name == RUN_FILE else name
+            archive.writestr(name, data, zipfile.ZIP_DEFLATED)
+            archive.writestr(f"{name}c", _compiled(name, data))
+
+
+def _compiled(name: str, source: bytes) -> bytes:
+    """Return the pyc file of a module, which is not compared with its source (PEP 552)."""
+    code = compile(source, name, "exec", dont_inherit=True)
+    unchecked, no_hash = (1).to_bytes(4, "little"), bytes(8)
+    return importlib.util.MAGIC_NUMBER + unchecked + no_hash + marshal.dumps(code)

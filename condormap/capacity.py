@@ -19,6 +19,7 @@ _UNKNOWN = 4  # slots, where the collector doesn't tell
 _SIZES = ("Cpus", "Memory", "Disk")
 _ATTRIBUTES = [*_SIZES, *(f"TotalSlot{name}" for name in _SIZES), "PartitionableSlot", "DynamicSlot"]
 _ATTRIBUTES += ["CondormapCpus", "CondormapMemory"]  # published by a personal pool
+_ATTRIBUTES += ["FileSystemDomain"]
 _KB_PER_MB = 1024
 _cache: WeakKeyDictionary[Condor, tuple[float, Capacity]] = WeakKeyDictionary()
 
@@ -60,10 +61,13 @@ class Capacity:
         The slots, partitionable ones whole.
     personal : Size or None
         What a personal pool has, which advertises more slots than it has cores; None for another pool.
+    domains : frozenset of str
+        The slots' FileSystemDomain: machines where it is the same see the same files.
     """
 
     slots: tuple[Size, ...]
     personal: Size | None
+    domains: frozenset[str]
 
     def jobs_at_once(self, options: JobOptions) -> int:
         """Return how many jobs with these options fit at once, by cores, memory and disk."""
@@ -82,7 +86,8 @@ def capacity(condor: Condor) -> Capacity | None:
         ads = condor.slots("DynamicSlot =!= true", _ATTRIBUTES)
     except CondorError:
         return None
-    found = Capacity(tuple(_size(ad) for ad in ads), _personal(ads))
+    domains = frozenset(str(ad.get("FileSystemDomain") or "unknown") for ad in ads)
+    found = Capacity(tuple(_size(ad) for ad in ads), _personal(ads), domains)
     _cache[condor] = (time.monotonic(), found)
     return found
 

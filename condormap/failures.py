@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from .bundle import RUN_FILE
 from .errors import JobDiedError, JobError, JobHeldError, JobLostError, JobRemovedError
 from .holds import advice, as_items, in_words
 from .output import tail_of_output
@@ -13,6 +14,7 @@ from .submission import Submission
 from .tracked import TrackedJob
 
 _STDERR_TAIL = 2000  # bytes of standard error in a message
+_NO_PROGRAM = 2  # Python's exit code when it can't open the file that it is to run
 
 
 def lost(job: TrackedJob) -> JobLostError:
@@ -40,6 +42,8 @@ def died(job: TrackedJob) -> JobDiedError:
     how = f"exited with code {job.exit_code}" if job.signal is None else f"was killed by signal {job.signal}"
     stderr = _stderr(job.submission.output_file(job.chunk, "err"))
     text = f"{_what(job)} on {job.host} {how} and left no outcome{stderr}"
+    if job.exit_code == _NO_PROGRAM and not job.submission.sent and f"{RUN_FILE}'" in stderr:
+        text += "\nThat machine does not see the map's folder: m.retry(transfer='always') sends the files"
     return JobDiedError(text, job=job.id, items=as_items(job.items))
 
 

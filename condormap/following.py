@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from .keeping import forget
 from .outcomes import ChunkReader, Outcomes
+from .payload import RESULT
+from .place import CHECKPOINTS
+from .status import JobStatus
 from .submission import Submission
 from .tracked import Key, TrackedJob
 from .tracking import JobTable
@@ -59,7 +64,8 @@ class Following:
         key = (submission.id, chunk)
         known = self._chunks.get(key)
         if known is None:
-            reader = ChunkReader(submission.folder / "outcomes", chunk, self._codes[submission.id])
+            outcomes, code = submission.folder / "outcomes", self._codes[submission.id]
+            reader = ChunkReader(outcomes, chunk, code, numbered_by_starts=submission.sent)
             self._chunks[key] = _Followed(submission, chunk, reader, job)
         elif job is not None:
             self._chunks[key] = replace(known, job=job)
@@ -71,11 +77,33 @@ class Following:
 
     def _read(self, key: Key) -> int:
         followed = self._chunks[key]
+        if followed.submission.sent and self._is_under_way(followed):
+            return 0
         may_grow = self._may_grow(followed)  # before it is read
         new = followed.reader.read(self._outcomes)
         if not may_grow or not self._outcomes.ledger.n_unfinished(followed.submission.items(followed.chunk)):
             del self._chunks[key]
+            if followed.submission.sent:
+                self._clean_up(followed)
         return new
+
+    def _clean_up(self, followed: _Followed) -> None:
+        """Remove what a job removes that sees the folder: empty output, and what items had saved that are over."""
+        submission, chunk = followed.submission, followed.chunk
+        for stream in ("out", "err"):
+            file = submission.output_file(chunk, stream)
+            with contextlib.suppress(OSError):
+                if file.stat().st_size == 0:
+                    file.unlink()
+        checkpoints = submission.folder.parents[1] / CHECKPOINTS
+        if any(checkpoints.glob("*")):
+            ledger = self._outcomes.ledger
+            forget(str(checkpoints), [n for n in submission.items(chunk) if ledger.states[n] == ord(RESULT)])
+
+    def _is_under_way(self, followed: _Followed) -> bool:
+        """Tell whether a job is yet to run or running; where its files are sent, outcomes come at its end."""
+        job = followed.job or self._jobs.get(followed.submission, followed.chunk)
+        return job is not None and job.status in (JobStatus.IDLE, JobStatus.RUNNING)
 
     def _may_grow(self, followed: _Followed) -> bool:
         ended: float | None = None

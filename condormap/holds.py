@@ -10,6 +10,18 @@ from .more_memory import is_for_memory
 from .status import hold_advice, hold_in_words
 
 _DISK = (34, 104)
+_UNSEEN = (
+    "m.retry(transfer='always') if that machine does not see this folder; else mend that, and m.release()"
+)
+_ADVICE = {  # of a map's jobs, by code and subcode; -1 for any
+    (1, -1): "m.release()",
+    (6, 2): "m.retry(python=...) with the path that the interpreter has on the execute machine",
+    (7, -1): _UNSEEN,
+    (9, -1): _UNSEEN,
+    (12, -1): "m.release() runs the job again",
+    (13, -1): "put back what is missing and m.release(), or m.retry(transfer='always')",
+    (14, -1): _UNSEEN,
+}
 _ENOUGH = 1.25  # times what was used
 #: What the schedd is asked of a held job.
 ATTRIBUTES = "ClusterId ProcId ResidentSetSize MemoryProvisioned DiskUsage RequestDisk".split()
@@ -102,7 +114,7 @@ def advice(code: int, subcode: int, asked: int = 0, used: int = 0) -> str:
                 f"m.edit({option}=...) asks for more, m.release() goes on; m.holds() tells how much was used"
             )
         return f"m.edit({option}={_larger(asked, used)!r}); m.release()"
-    return "m.release()" if code == 1 else hold_advice(code, subcode)
+    return _ADVICE.get((code, subcode)) or _ADVICE.get((code, -1)) or hold_advice(code, subcode)
 
 
 def as_items(items: Sequence[int]) -> Items:

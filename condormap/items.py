@@ -5,10 +5,14 @@ Travels into the job; standard library only.
 ``items.pkl`` holds blocks, one after the other: either one item (see `condormap.packed`), or the pickle of several
 numbers, a list or an array of numpy's, which so cost a tenth. ``items.idx`` holds a pair of little-endian unsigned
 64-bit integers for each block, the item that it begins with and the byte, and a last pair for the end of them all.
+
+A slice is a store in one file, for one job: the blocks, the index, and a pair of which the second number says
+where the index begins. It may lack items: a block of 0 bytes stands for those between two others.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     Folder = str | os.PathLike[str]
+    Opener = Callable[[str, int], int]
 
 ITEMS_FILE, INDEX_FILE = "items.pkl", "items.idx"
 _PAIR = 16  # bytes of an entry of the index
@@ -28,9 +33,18 @@ _ENTRIES = 4096  # that are read at once
 
 
 def read_blocks(
-    folder: Folder, items: Iterable[int], opener: Callable[[str, int], int] | None = None
+    store: Folder, items: Iterable[int], opener: Opener | None = None
 ) -> Iterator[tuple[list[Any], Callable[[Any], Any] | None]]:
-    """Yield the given items of the store in `folder`, in order, some at a time; `opener` is for `open`.
+    """Yield the given items of the store, in order, some at a time.
+
+    Parameters
+    ----------
+    store : path
+        The folder of a store, or a slice.
+    items : iterable of int
+        Which.
+    opener : callable, optional
+        For `open`.
 
     Yields
     ------
@@ -43,10 +57,8 @@ def read_blocks(
     DamagedError
         The store ends too soon.
     """
-    with (
-        open(f"{os.fspath(folder)}/{ITEMS_FILE}", "rb", buffering=1 << 18, opener=opener) as file,
-        open(f"{os.fspath(folder)}/{INDEX_FILE}", "rb", buffering=0, opener=opener) as index,
-    ):
+    file, index = _open(os.fspath(store), opener)
+    with file, index:
         for run in runs_of(items):
             file.seek(_byte_of_block(index, run.start))
             for first, stop, size in _blocks(index, run):
@@ -62,6 +74,41 @@ def read_blocks(
                     raise DamagedError(f"{file.name} ends in the middle of an item ({first})") from None
 
 
+def _open(store: str, opener: Opener | None = None) -> tuple[BinaryIO, BinaryIO]:
+    """Return the open files of the blocks and of the index."""
+    if os.path.isdir(store):
+        blocks, index = f"{store}/{ITEMS_FILE}", f"{store}/{INDEX_FILE}"
+        return _open_file(blocks, 1 << 18, opener), _open_file(index, 0, opener)
+    with open(store, "rb", buffering=0) as file:
+        end = os.fstat(file.fileno()).st_size - _PAIR
+        file.seek(max(0, end))
+        zero, begin = array_from(file.read()) if end >= 0 else (1, 0)
+        if zero or begin > end:
+            raise DamagedError(f"{store} ends too soon")
+        file.seek(begin)
+        table = read_exactly(file, end - begin)
+    return _open_file(store, 1 << 18, opener), io.BytesIO(table)
+
+
+def _open_file(path: str, buffering: int, opener: Opener | None) -> BinaryIO:
+    return open(path, "rb", buffering=buffering, opener=opener)
+
+
+def slice_items(path: str) -> list[int] | range:
+    """Return which items a slice has, in order."""
+    file, index = _open(path)
+    with file, index:
+        table = array_from(index.read())
+    runs: list[range] = []
+    for k in range(0, len(table) - 2, 2):
+        if table[k + 3] > table[k + 1]:
+            start, stop = table[k], table[k + 2]
+            if runs and runs[-1].stop == start:
+                start = runs.pop().start
+            runs.append(range(start, stop))
+    return runs[0] if len(runs) == 1 else [item for run in runs for item in run]
+
+
 def _values(data: bytes, n_items: int, within: slice) -> tuple[list[Any], Callable[[Any], Any] | None]:
     """Return those items of a block of several, as `read_blocks` yields them."""
     try:
@@ -70,9 +117,9 @@ def _values(data: bytes, n_items: int, within: slice) -> tuple[list[Any], Callab
         return [data] * len(range(n_items)[within]), pickle.loads
 
 
-def read_item(folder: Folder, item: int) -> Any:
+def read_item(store: Folder, item: int) -> Any:
     """Return one item; raises whatever unpickling it does."""
-    ((value,), load), *_ = read_blocks(folder, (item,))
+    ((value,), load), *_ = read_blocks(store, (item,))
     return value if load is None else load(value)
 
 
@@ -82,7 +129,7 @@ def end_of(folder: Folder, n_items: int) -> tuple[int, int]:
         entry = _block_of(index, n_items)
         item, byte = _entries(index, entry, 1)
     if item != n_items:
-        raise DamagedError(f"no block of {index.name} ends before item {n_items}")
+        raise DamagedError(f"no block of {_name(index)} ends before item {n_items}")
     return (entry + 1) * _PAIR, byte
 
 
@@ -96,7 +143,7 @@ def _blocks(index: BinaryIO, run: range) -> Iterator[tuple[int, int, int]]:
             if table[k + 2] >= run.stop:
                 return
         if len(table) < 2 * _ENTRIES:
-            raise DamagedError(f"{index.name} ends before item {run.stop - 1}")
+            raise DamagedError(f"{_name(index)} ends before item {run.stop - 1}")
         entry += _ENTRIES - 1
 
 
@@ -106,7 +153,7 @@ def _byte_of_block(index: BinaryIO, item: int) -> int:
 
 def _block_of(index: BinaryIO, item: int) -> int:
     """Return the number of the last block that begins with `item` or one before, by bisection."""
-    low, high = 0, os.fstat(index.fileno()).st_size // _PAIR
+    low, high = 0, index.seek(0, os.SEEK_END) // _PAIR
     while high - low > 1:
         middle = (low + high) // 2
         if _entries(index, middle, 1)[0] <= item:
@@ -121,5 +168,9 @@ def _entries(index: BinaryIO, first: int, n: int) -> list[int]:
     index.seek(first * _PAIR)
     data = index.read(n * _PAIR)
     if not data:
-        raise DamagedError(f"{index.name} ends before entry {first}")
+        raise DamagedError(f"{_name(index)} ends before entry {first}")
     return array_from(data[: len(data) // _PAIR * _PAIR]).tolist()
+
+
+def _name(index: BinaryIO) -> str:
+    return getattr(index, "name", "the slice's index")

@@ -1,6 +1,6 @@
 """The states that items of a job save with `condormap.checkpoint`. Travels into the job; standard library only.
 
-``checkpoints/<item // 1000>/<item>.state`` beside the items is a frame (`condormap.payload`) without a kind.
+``checkpoints/<item // 1000>/<item>.state`` in the map's folder is a frame (`condormap.payload`) without a kind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Keeper:
     """Keeps the state of the item that a worker computes now."""
 
     def __init__(self, worker: Worker) -> None:
-        self.path = chunk_file(f"{worker.items}/checkpoints", worker.item, "state")
+        self.path = chunk_file(worker.place.checkpoints, worker.item, "state")
         self.counters = worker.memory.counters
 
     def load(self, default: Any) -> Any:
@@ -73,11 +73,11 @@ def _dumps(state: Any) -> tuple[bytes, list[memoryview]]:
     return file.getvalue(), buffers.kept
 
 
-def forget(items_folder: str, items: Iterable[int]) -> None:
-    """Remove what these items saved."""
+def forget(checkpoints: str, items: Iterable[int]) -> None:
+    """Remove what these items saved in a folder."""
     over = {str(item) for item in items}
     for shard in {int(item) // FILES_PER_FOLDER for item in over}:
-        folder = f"{items_folder}/checkpoints/{shard}"
+        folder = f"{checkpoints}/{shard}"
         try:
             for name in os.listdir(folder):
                 if name.partition(".")[0] in over:

@@ -23,6 +23,7 @@ from .report.progress import check_wanted
 from .serialize import describe_function, modules_by_value, pickled_by_value, write_function, write_items
 from .submitting import submit_or_discard, write_submission
 from .tags import check_tag, new_map
+from .transfer import decide
 
 
 @WithNames
@@ -113,8 +114,9 @@ def condormap(
     address = choose_pool(pool, schedd)
     condor = connect(address)
     condor.start()
+    transfer = decide(condor, job_options)
     with new_map(tag) as new:
-        with pickled_by_value(modules_by_value(condor)):
+        with pickled_by_value(modules_by_value(condor, sent=transfer.sent)):
             n_items = write_items(new.folder, iterables, strict=strict)
             with store.storage_errors(new.final):
                 write_function(new.folder, partial(func, **common) if common else func)
@@ -141,7 +143,9 @@ def condormap(
             if n_items:
                 slots = jobs_at_once(condor, job_options)
                 chunks = chunking(n_items, slots=slots, seconds=seconds)
-                submission = write_submission(new.folder, new.final, record, chunks, job_options, slots=slots)
+                submission = write_submission(
+                    new.folder, new.final, record, chunks, job_options, slots=slots, transfer=transfer
+                )
             os.rename(new.folder, new.final)
         if submission is not None:
             submit_or_discard(condor, submission, lock=new.lock, folder=new.final)

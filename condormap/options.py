@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from . import more_memory
+from . import extra_files, more_memory
 from .errors import InvalidInputError
 
 _UNITS = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
 _COMMAND = re.compile(r"(?:[+]|my\.)?[a-z_][a-z0-9_]*", re.IGNORECASE)
-_TEXT = (str, int, float, os.PathLike)  # what is written as text
+_PATH = (str, os.PathLike)
+_TEXT = (*_PATH, int, float)  # what is written as text
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _INTEGERS: Mapping[str, int | None] = {  # option -> its least value
@@ -29,8 +30,10 @@ _INTEGERS: Mapping[str, int | None] = {  # option -> its least value
 # What condormap sets itself; a job would not run, or not be found again, with another value.
 RESERVED = frozenset(
     "arguments args dagman_log environment environment2 error executable initialdir initial_dir input iwd job_iwd "
-    "log log_xml materialize_max_idle max_idle max_materialize output queue remote_initialdir shell "
-    "should_transfer_files stderr stdin stdout submit_event_user_notes transfer_executable universe "
+    "log log_xml materialize_max_idle max_idle max_materialize output output_destination preserve_relative_paths "
+    "queue remote_initialdir shell should_transfer_files stderr stdin stdout submit_event_user_notes "
+    "transfer_executable transfer_input_files transfer_output_files transfer_output_remaps universe "
+    "when_to_transfer_output "
     "+condormapchunk +condormapmap +condormapsubmission "
     "my.condormapchunk my.condormapmap my.condormapsubmission".split()
 )
@@ -108,6 +111,14 @@ class JobOptions:
     max_failures : int or None
         When so many items have failed, whoever waits for the map removes its other jobs and raises
         `TooManyFailuresError`.
+    transfer : {"auto", "always", "never"}
+        Whether HTCondor sends the jobs their files, or they see the map's folder, as on a shared file system.
+        ``"auto"`` goes by what the pool's machines say of theirs.
+    files : sequence of path
+        Extra input files and folders. A job finds each in its current folder: one that was given by a relative
+        path by that path (``data/a.txt``), another by its name. See `condormap.extra_files`.
+    python : path or None
+        The Python interpreter that the jobs run; None for this very one.
 
     Raises
     ------
@@ -129,6 +140,9 @@ class JobOptions:
     retry_memory: int | str | None = None
     item_timeout: float | None = None
     max_failures: int | None = None
+    transfer: str = "auto"
+    files: Sequence[str] = ()
+    python: str | None = None
 
     def __post_init__(self) -> None:
         for name, least in _INTEGERS.items():
@@ -145,6 +159,16 @@ class JobOptions:
             object.__setattr__(self, name, value.__index__())  # numpy's integers too
         if self.item_timeout is not None:
             object.__setattr__(self, "item_timeout", _seconds("item_timeout", self.item_timeout))
+        if self.transfer not in ("auto", "always", "never"):
+            raise InvalidInputError(f'transfer must be "auto", "always" or "never", not {self.transfer!r}')
+        object.__setattr__(self, "files", extra_files.anchored(self.files))
+        if self.python is not None:
+            python = one_line("python", os.fspath(self.python)) if isinstance(self.python, _PATH) else ""
+            if not os.path.isabs(python):
+                raise InvalidInputError(
+                    f"python must be the whole path of an interpreter (/usr/bin/python3), not {self.python!r}"
+                )
+            object.__setattr__(self, "python", python)
         for name in ("environment", "submit"):
             if not isinstance(getattr(self, name), Mapping):
                 raise InvalidInputError(

@@ -241,12 +241,16 @@ class ChunkReader:
         The chunk.
     code : int
         The submission's code in the ledger.
+    numbered_by_starts : bool
+        The files are numbered by the job's starts, of which some may have brought none; one has the frames of
+        several attempts, where HTCondor sent it along when it started the job again.
     """
 
-    def __init__(self, folder: Path, chunk: int, code: int = 0) -> None:
+    def __init__(self, folder: Path, chunk: int, code: int = 0, *, numbered_by_starts: bool = False) -> None:
         self.folder = folder
         self.chunk = chunk
         self.code = code
+        self._has_gaps = numbered_by_starts
         self.attempts: list[Attempt] = []  # those that have begun
         self.ended = False  # the newest attempt wrote its last frame
         self.damage = ""
@@ -257,12 +261,27 @@ class ChunkReader:
         new = 0
         while True:
             attempt, _ = self._at
-            is_over = os.path.exists(chunk_file(self.folder, self.chunk, str(attempt + 1)))
+            later = self._next_attempt(attempt)
             new += self._read_file(outcomes)
-            if not is_over:
+            if later is None:
                 return new
             self.ended = False
-            self._at = (attempt + 1, 0)
+            self._at = (later, 0)
+
+    def _next_attempt(self, attempt: int) -> int | None:
+        """Return the number of the next attempt that has a file; None where there is none."""
+        path = chunk_file(self.folder, self.chunk, "")
+        if os.path.exists(f"{path}{attempt + 1}"):
+            return attempt + 1
+        if not self._has_gaps:
+            return None
+        folder, begin = os.path.split(path)
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return None
+        numbers = (name.removeprefix(begin) for name in names if name.startswith(begin))
+        return min((int(n) for n in numbers if n.isdecimal() and int(n) > attempt), default=None)
 
     def _read_file(self, outcomes: Outcomes) -> int:
         (attempt, offset), new = self._at, 0
@@ -278,6 +297,7 @@ class ChunkReader:
                     if kind == "items":
                         new += outcomes.add(path, frame, self.attempts[-1], self.code)
                     elif kind == "start":
+                        self.ended = False
                         self.attempts.append(_attempt(frame.header))
                     elif kind == "end":
                         self.ended = True
@@ -286,7 +306,7 @@ class ChunkReader:
                         attempt,
                         offset,
                     )  # last, so that an interrupt repeats the frame and loses none
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return 0  # its job has not begun
         except DamagedError as error:
             self.damage = str(error)

@@ -18,9 +18,9 @@ memory fills, and when the worker has ended.
 The supervisor also sees that an item takes longer than it may (``item_timeout``), and kills the worker, whatever
 the function does to signals and threads.
 
-Run as ``python LIB/run.py SPEC CHUNK JOB``: LIB is the folder made by `condormap.bundle`, SPEC the submission's
-``spec.json``, CHUNK the number of the chunk and JOB the job's id. Standard library only. The keys of
-``spec.json``:
+Run as ``python RUN SPEC CHUNK JOB [ATTEMPT]``: RUN is what `condormap.bundle` made, SPEC the submission's
+``spec.json``, CHUNK the number of the chunk, JOB the job's id, and ATTEMPT how often it was started before, where
+HTCondor has to tell. Standard library only. The keys of ``spec.json``:
 
 ``star``
     An item is a tuple of arguments.
@@ -30,6 +30,10 @@ Run as ``python LIB/run.py SPEC CHUNK JOB``: LIB is the folder made by `condorma
     How often an item at which the worker died is tried again.
 ``item_timeout``
     Seconds that an item may take; null if as long as it likes.
+``sent``
+    True where the job does not see these folders, and was sent what it needs of them: see `condormap.place`.
+``files``
+    Extra input files that the job sees: a name in the job, and a path, of each.
 """
 
 from __future__ import annotations
@@ -43,18 +47,8 @@ import signal
 import sys
 import time
 
-from .payload import (
-    DIED,
-    ERROR,
-    RESULT,
-    DamagedError,
-    chunk_file,
-    chunk_items,
-    read_frame,
-    read_frames,
-    runs_of,
-    write_frame,
-)
+from .payload import DIED, ERROR, RESULT, read_frame, runs_of, write_frame
+from .place import Place
 from .preflight import other_python, read_needs
 from .printed import tails
 from .shared import (
@@ -87,14 +81,13 @@ LONGEST_LOOK = 1.0  # seconds that one look takes for a time limit: a job may be
 class Supervisor:
     """Runs one attempt at one chunk."""
 
-    def __init__(self, spec_file: str, chunk: int, job: str) -> None:
+    def __init__(self, spec_file: str, chunk: int, job: str, attempt: int = 0) -> None:
         with open(spec_file, "rb") as file:
             self.spec: dict[str, Any] = json.load(file)
-        self.folder = os.path.dirname(os.path.abspath(spec_file))
-        self.chunk = chunk
+        self.place = Place(self.spec, spec_file, chunk)
         self.job = job
-        self.items = f"{self.folder}/{self.spec['items']}"
-        self.needs = read_needs(self.items)
+        self.attempt = attempt
+        self.needs = read_needs(self.place.home)
         self.memory = SharedMemory()
         self.has_loaded = False  # the function, in one of the workers
         self.deaths: dict[int, int] = {}
@@ -108,8 +101,9 @@ class Supervisor:
         self.signals, signals_end = os.pipe()
         os.set_blocking(signals_end, False)
         signal.set_wakeup_fd(signals_end, warn_on_full_buffer=False)
-        self.out, attempt, finished = open_outcome(f"{self.folder}/outcomes", self.chunk)
-        items = chunk_items(self.folder, self.chunk)
+        self.out, attempt, finished = self.place.open_outcome(self.attempt)
+        items = self.place.items()
+        self.place.enter()
         self.todo: Sequence[int] = [item for item in items if item not in finished] if finished else items
         write_frame(self.out, self._start_header(attempt))
         if self.todo and (other := other_python(self.needs)):
@@ -119,7 +113,7 @@ class Supervisor:
         write_frame(self.out, self._end_header())
         if self.told_to_stop:
             return 128 + signal.SIGTERM
-        remove_empty_output(self.folder)
+        remove_empty_output(self.place.folder)
         return 0
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
@@ -160,7 +154,7 @@ class Supervisor:
         if self.worker == 0:
             os.close(asks)
             os.close(self.ack)
-            Worker(self.spec, self.items, self.needs, memory, self.todo, self.out, ask, acks).run()
+            Worker(self.spec, self.place, self.needs, memory, self.todo, self.out, ask, acks).run()
         try:
             os.setpgid(self.worker, self.worker)  # the worker does the same: whoever is first
         except OSError:
@@ -275,7 +269,7 @@ class Supervisor:
         if self.memory.counters[KEPT]:
             from .keeping import forget
 
-            forget(self.items, [items[n] for n, state in enumerate(states) if state == RESULT])
+            forget(self.place.checkpoints, [items[n] for n, state in enumerate(states) if state == RESULT])
 
     def _forget_flushed(self) -> None:
         """Start the shared memory anew; the worker does not write meanwhile."""
@@ -323,24 +317,6 @@ class Supervisor:
         return self.told_to_stop
 
 
-def open_outcome(outcomes: str, chunk: int) -> tuple[BinaryIO, int, set[int]]:
-    """Create the next attempt's outcome file; return it, its number and what earlier attempts finished."""
-    finished: set[int] = set()
-    attempt = 0
-    while True:
-        path = chunk_file(outcomes, chunk, str(attempt))
-        try:
-            return open(path, "x+b", buffering=0), attempt, finished
-        except FileExistsError:
-            try:
-                for frame in read_frames(path):
-                    for start, stop in frame.header.get("runs", ()):
-                        finished.update(range(start, stop))
-            except DamagedError as error:
-                print(f"condormap: {error}; what follows is computed again", file=sys.stderr)
-            attempt += 1
-
-
 def write_shared(
     out: BinaryIO, items: Sequence[int], state: str, data: bytes, *, preflight: bool = False
 ) -> None:
@@ -376,6 +352,6 @@ def remove_empty_output(folder: str) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one attempt at one chunk: ``SPEC CHUNK JOB``."""
-    spec, chunk, job = argv
-    return Supervisor(spec, int(chunk), job).run()
+    """Run one attempt at one chunk: ``SPEC CHUNK JOB [ATTEMPT]``."""
+    spec, chunk, job, *attempt = argv
+    return Supervisor(spec, int(chunk), job, *map(int, attempt)).run()

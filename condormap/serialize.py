@@ -61,9 +61,19 @@ def local_modules() -> dict[str, str]:
     return found
 
 
-def modules_by_value(condor: Condor) -> list[str]:
-    """Return the loaded modules that a job could not import, or would import from elsewhere."""
+def modules_by_value(condor: Condor, *, sent: bool) -> list[str]:
+    """Return the loaded modules that a job could not import, or would import from elsewhere.
+
+    Parameters
+    ----------
+    condor : Condor
+        The pool.
+    sent : bool
+        The jobs do not see this machine's files: they find what is installed in Python, and nothing else.
+    """
     local = local_modules()
+    if sent:
+        return list(local)
     found = condor.importable(sorted(local)) if local else {}
     return [name for name, file in local.items() if found.get(name) != file]
 

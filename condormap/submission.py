@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import sys
 import zlib
 from array import array
@@ -14,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import StorageError
+from .bundle import RUN_ARCHIVE, RUN_FILE
+from .errors import InvalidInputError, StorageError
 from .options import JobOptions, escape, one_line, quote
 from .paths import current_folder
 from .payload import (
@@ -26,6 +28,7 @@ from .payload import (
     chunk_file,
     read_chunks,
 )
+from .place import CHECKPOINTS, SENT_FOLDER, SENT_OUTCOME, SLICE
 from .store import MapRecord, write_json
 
 # What a job gets of the environment of the process that submits it, so that the same interpreter finds the same
@@ -36,6 +39,13 @@ _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTH
 _IDLE_PER_SLOT, _LEAST_IDLE = 3, 10
 
 CLUSTER_FILE = "cluster.json"
+# Where the jobs are sent their files: the folders of their slices of the item store, and of what items had saved.
+SLICES, SAVED = "slices", "saved"
+
+_JOB = "$(ClusterId).$(ProcId)"
+# No two attempts write the same outcome file. HTCondor expands it for each start, and has counted that one.
+_EARLIER_STARTS = "$$([(NumShadowStarts?:1)-1])"
+_SENDABLE = re.compile(r"""[^,;="'\\]*[^,;="'\\\s]""")
 _QUEUE = "queue chunk, shard from (\n"
 
 
@@ -59,6 +69,8 @@ class Submission:
         The cluster in the queue; None where it isn't known (yet).
     options : JobOptions
         What its jobs ask for.
+    sent : bool
+        Its jobs are sent their files and send their outcomes back, instead of reading and writing in the folder.
     """
 
     folder: Path
@@ -68,6 +80,7 @@ class Submission:
     selection: array[int] | None
     cluster: int | None
     options: JobOptions
+    sent: bool = False
 
     def items(self, chunk: int) -> Sequence[int]:
         """Return the items of a chunk."""
@@ -112,6 +125,7 @@ def load_submission(folder: Path) -> Submission:
             array_from(selection.read_bytes()) if selection.exists() else None,
             read_cluster(folder),
             JobOptions(**record["options"]),
+            record["transfer"]["sent"],
         )
     except (OSError, ValueError, KeyError, TypeError, DamagedError) as error:
         raise StorageError(
@@ -152,14 +166,12 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
     """
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     stdio = escape(str(final / "stdio"))
+    python = submission.options.python or sys.executable
     commands = {
         "universe": "vanilla",
-        "executable": escape(one_line("the path of this Python", sys.executable)),
-        "arguments": quote([str(lib / "run.py"), str(final / "spec.json")])[:-1]
-        + ' $(chunk) $(ClusterId).$(ProcId)"',
+        "executable": escape(one_line("the path of this Python", python)),
         "transfer_executable": "False",
-        "should_transfer_files": "NO",
-        "initialdir": escape(one_line("the path of the current folder", current_folder())),
+        **(_commands_if_sent(submission, final) if submission.sent else _commands_if_shared(final, lib)),
         "environment": quote(passed_on | dict(submission.options.environment)),
         "log": escape(one_line("the path of the event log", record.log(final.parent.parent))),
         "output": f"{stdio}/$(shard)/$(chunk).out",
@@ -175,6 +187,43 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
     text = "".join(f"{name} = {value}\n" for name, value in commands.items())
     table = "".join(f"{row['chunk']}, {row['shard']}\n" for row in rows(len(submission.chunks)))
     (submission.folder / "submit.sub").write_text(f"{text}{_QUEUE}{table})\n")
+
+
+def _commands_if_shared(folder: Path, lib: Path) -> dict[str, str]:
+    """Return the commands for jobs that see the submission's folder."""
+    return {
+        "arguments": _arguments(str(lib / RUN_FILE), str(folder / "spec.json"), "$(chunk)", _JOB),
+        "should_transfer_files": "NO",
+        "initialdir": escape(one_line("the path of the current folder", current_folder())),
+    }
+
+
+def _commands_if_sent(submission: Submission, folder: Path) -> dict[str, str]:
+    """Return the commands for jobs that are sent what is in the submission's folder; see `condormap.place`."""
+    if not _SENDABLE.fullmatch(str(folder)):
+        raise InvalidInputError(
+            f"HTCondor cannot send files from {folder}: a path may have no comma, semicolon, equals sign, quote, "
+            "backslash or trailing space. Set CONDORMAP_HOME to another folder. Nothing was submitted"
+        )
+    here, spec = escape(str(folder)), f"{SENT_FOLDER}/spec.json"
+    saved = f"{SAVED}/$(shard)/$(chunk)" if (submission.folder / SAVED / "0").exists() else SAVED
+    slice = f"{SLICES}/$(shard)/{SLICE}$(chunk)"
+    sent = [SENT_FOLDER, SENT_OUTCOME, slice, f"{saved}/{CHECKPOINTS}"]
+    outcome = f"{here}/outcomes/$(shard)/$(chunk).{_EARLIER_STARTS}"
+    return {
+        "arguments": _arguments(f"{SENT_FOLDER}/{RUN_ARCHIVE}", spec, "$(chunk)", _JOB, _EARLIER_STARTS),
+        "should_transfer_files": "YES",
+        "when_to_transfer_output": "ON_EXIT_OR_EVICT",
+        "transfer_input_files": ", ".join(f"{here}/{name}" for name in sent),
+        "transfer_output_files": f"{SENT_OUTCOME}, {CHECKPOINTS}",
+        "transfer_output_remaps": f'"{SENT_OUTCOME}={outcome}"',
+        "initialdir": escape(str(folder.parents[1])),  # where the checkpoints go
+    }
+
+
+def _arguments(run: str, spec: str, *macros: str) -> str:
+    """Return the value of ``arguments``: two paths, and macros that HTCondor expands."""
+    return " ".join([quote([run, spec])[:-1], *macros]) + '"'
 
 
 def description_of(submission: Submission) -> str:

@@ -22,13 +22,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .bundle import bundle
+from . import extra_files
+from .bundle import RUN_ARCHIVE, bundle
 from .condor import Condor
 from .errors import CondorError, InvalidInputError, StorageError, SubmitUnknownError
 from .locks import locked
 from .options import JobOptions
 from .paths import data_home
-from .payload import SELECTION_FILE, array_bytes, little_endian, make_shards, write_chunks
+from .payload import (
+    FILES_PER_FOLDER,
+    FUNCTION_FILE,
+    SELECTION_FILE,
+    array_bytes,
+    chunk_file,
+    little_endian,
+    make_shards,
+    write_chunks,
+)
+from .place import CHECKPOINTS, SENT_FILES, SENT_FOLDER, SENT_OUTCOME, SLICE
+from .preflight import NEEDS_FILE
+from .slices import write_slices
 from .store import (
     GONE,
     NEW,
@@ -42,6 +55,8 @@ from .store import (
 )
 from .submission import (
     CLUSTER_FILE,
+    SAVED,
+    SLICES,
     Submission,
     checksums,
     describe,
@@ -50,6 +65,7 @@ from .submission import (
     note_cluster,
     rows,
 )
+from .transfer import Transfer
 
 _CLOCKS = 600.0  # seconds by which the clocks of two machines may differ
 
@@ -63,6 +79,7 @@ def add_submission(
     *,
     lock: int,
     slots: int,
+    transfer: Transfer,
     selection: Sequence[int] | None = None,
 ) -> Submission:
     """Add a submission to a map and submit it; where that surely failed, the map stays as it was.
@@ -83,6 +100,8 @@ def add_submission(
         The descriptor of the folder's lock (``with locked(folder) as lock``).
     slots : int
         How many of the jobs run at once.
+    transfer : Transfer
+        How they get their files.
     selection : sequence of int, optional
         Position -> item; by default a position is an item's index.
 
@@ -95,7 +114,14 @@ def add_submission(
     """
     with storage_errors(folder):
         submission = write_submission(
-            folder, folder, record, chunks, options, slots=slots, selection=selection
+            folder,
+            folder,
+            record,
+            chunks,
+            options,
+            slots=slots,
+            transfer=transfer,
+            selection=selection,
         )
     return submit_or_discard(condor, submission, lock=lock, folder=submission.folder)
 
@@ -108,6 +134,7 @@ def write_submission(
     options: JobOptions,
     *,
     slots: int,
+    transfer: Transfer,
     selection: Sequence[int] | None = None,
 ) -> Submission:
     """Make the folder of a map's next submission, with all that its jobs need; nothing is submitted.
@@ -118,7 +145,7 @@ def write_submission(
         The map's folder, where it is now; its lock is ours.
     final : Path
         Where it is when the jobs run.
-    record, chunks, options, slots, selection
+    record, chunks, options, slots, transfer, selection
         As for `add_submission`.
 
     Returns
@@ -133,9 +160,11 @@ def write_submission(
     lib = bundle(data_home())
     with staging(parent) as new:
         spec = {"star": record.star, "retries": options.retries, "item_timeout": options.item_timeout}
-        write_work(new, chunks, spec, selection)
-        write_json(new / "submission.json", _new_record(new, options, lib))
+        write_work(new, chunks, {**spec, **_spec_of_files(options, transfer)}, selection)
+        write_json(new / "submission.json", _new_record(new, options, transfer, lib))
         submission = load_submission(new)
+        if transfer.sent:
+            _write_what_is_sent(submission, lib)
         describe(submission, final / "submissions" / number, record, lib, slots)
         os.rename(new, parent / number)
     return dataclasses.replace(submission, folder=final / "submissions" / number)
@@ -163,7 +192,45 @@ def write_work(
         make_shards(folder / name, len(chunks))
 
 
-def _new_record(folder: Path, options: JobOptions, lib: Path) -> dict[str, Any]:
+def _spec_of_files(options: JobOptions, transfer: Transfer) -> dict[str, Any]:
+    if transfer.sent:
+        return {"sent": True}
+    return {"files": [(extra_files.name_of(file), file) for file in options.files]} if options.files else {}
+
+
+def _write_what_is_sent(submission: Submission, lib: Path) -> None:
+    """Put what the jobs are sent into the submission's folder, two below that of the function and the items."""
+    folder, sent = submission.folder, submission.folder / SENT_FOLDER
+    sent.mkdir()
+    for name, target in {
+        "spec.json": "../spec.json",
+        FUNCTION_FILE: f"../../../{FUNCTION_FILE}",
+        NEEDS_FILE: f"../../../{NEEDS_FILE}",
+        RUN_ARCHIVE: str(lib / RUN_ARCHIVE),
+    }.items():
+        (sent / name).symlink_to(target)
+    extra_files.link(submission.options.files, sent / SENT_FILES)
+    (folder / SENT_OUTCOME).touch()
+    chunks = [submission.items(chunk) for chunk in range(len(submission.chunks))]
+    write_slices(folder.parents[1], folder / SLICES, chunks, SLICE)
+    _link_checkpoints(folder.parents[1] / CHECKPOINTS, folder / SAVED, chunks)
+
+
+def _link_checkpoints(home: Path, saved: Path, chunks: Sequence[Sequence[int]]) -> None:
+    """Put links to what the items of each chunk had saved into a folder for it, where any had saved something."""
+    states = {int(path.stem): path for path in home.glob("*/*.state")}
+    for chunk, items in enumerate(chunks) if states else ():
+        folder = saved / str(chunk // FILES_PER_FOLDER) / str(chunk) / CHECKPOINTS
+        folder.mkdir(parents=True)
+        for item in states.keys() & set(items):
+            target = Path(chunk_file(folder, item, "state"))
+            target.parent.mkdir(exist_ok=True)
+            target.symlink_to(states[item])
+    if not states:
+        (saved / CHECKPOINTS).mkdir(parents=True)
+
+
+def _new_record(folder: Path, options: JobOptions, transfer: Transfer, lib: Path) -> dict[str, Any]:
     return {
         "id": new_id(),
         "created": time.time(),
@@ -171,6 +238,7 @@ def _new_record(folder: Path, options: JobOptions, lib: Path) -> dict[str, Any]:
         "lib": lib.name,
         "crc": checksums(folder),
         "options": options.as_record(),
+        "transfer": {"sent": transfer.sent, "why": transfer.why},
     }
 
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, BinaryIO, NoReturn
 
+    from .place import Place
+
 # Values of these types can always be pickled, and soon: they need no pickler that can change its mind.
 SCALARS = frozenset({int, float, complex, bool, str, type(None)})
 
@@ -57,7 +59,7 @@ class Worker:
     def __init__(
         self,
         spec: dict[str, Any],
-        items: str,
+        place: Place,
         needs: dict[str, Any],
         memory: SharedMemory,
         todo: Sequence[int],
@@ -66,7 +68,7 @@ class Worker:
         acks: int,
     ) -> None:
         self.star: bool = spec["star"]
-        self.items = items
+        self.place = place
         self.needs = needs
         self.memory = memory
         self.todo = todo
@@ -95,7 +97,7 @@ class Worker:
         try:
             self._settle_in()
             try:
-                with open(f"{self.items}/{FUNCTION_FILE}", "rb", buffering=0) as file:
+                with open(f"{self.place.home}/{FUNCTION_FILE}", "rb", buffering=0) as file:
                     function = load(read_packed(file, os.fstat(file.fileno()).st_size)[0])
             except BaseException as error:
                 self._store_error(error, LOADING)
@@ -135,7 +137,7 @@ class Worker:
         leftovers = Leftovers()
         counters[LOADED] = 1
         began = clock()
-        for values, unpickle in read_blocks(self.items, self.todo, _open_out_of_the_way):
+        for values, unpickle in read_blocks(self.place.store, self.todo, _open_out_of_the_way):
             for value in values:
                 if unpickle is not None:
                     try:

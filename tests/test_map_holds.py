@@ -152,7 +152,7 @@ def test_options_that_cannot_be_meant_are_refused(
             "used 4096 MB of 3072 MB; m.edit(disk='6GB')",
         ),
         (1, 0, {}, "held by a user (why); m.release()"),
-        (6, 2, {}, "the program, or the interpreter in its first line, is not there (why); check the path"),
+        (6, 2, {}, "the program, or the interpreter in its first line, is not there (why); m.retry(python"),
     ],
 )
 def test_holds_are_told_in_words_with_what_to_type(

@@ -607,23 +607,18 @@ def test_the_bad_end_of_an_earlier_attempt_does_not_stop_the_next(make: Make, ta
 # -- the machine -----------------------------------------------------------------------------------------------
 
 
-def test_a_python_without_cloudpickle_gets_it_with_the_job(make: Make) -> None:
+@pytest.mark.parametrize("python", [(), ("-S",)], ids=["has its own", "has none"])
+def test_a_python_uses_the_cloudpickle_that_came_with_the_job(make: Make, python: tuple[str, ...]) -> None:
     def function(x: int) -> Any:
         import cloudpickle
 
         return cloudpickle.__file__, (lambda: x)
 
     work = make(function, range(2))
-    assert work.run(python=("-S",)) == 0
+    assert work.run(python=python) == 0
     for x, (file, closure) in enumerate(work.values()):
-        assert Path(file).is_relative_to(work.lib / "fallback")
+        assert Path(file).is_relative_to(work.lib / "pickling")
         assert closure() == x
-
-
-def test_a_python_that_has_cloudpickle_uses_its_own(make: Make) -> None:
-    work = make(lambda _: importlib.import_module("cloudpickle").__file__, range(1))
-    assert work.run() == 0
-    assert work.values() == [importlib.import_module("cloudpickle").__file__]
 
 
 def test_a_job_that_cannot_write_says_so_and_leaves_no_process(make: Make) -> None:

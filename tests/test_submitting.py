@@ -17,13 +17,16 @@ from condormap.options import JobOptions
 from condormap.payload import chunk_items, read_chunks
 from condormap.submission import Submission, load_submission
 from condormap.submitting import add_submission, write_submission
+from condormap.transfer import Transfer
 
 ADDRESS = PoolAddress(None, "cm.lab.example", "submit.lab.example")
+SHARED = Transfer(False, "a test")
 
 
 def write(folder: Path, chunks: list[range], **more: Any) -> Submission:
     record = store.new_record("id", "fit", 7, False, "f", ADDRESS)
-    return write_submission(folder, folder, record, chunks, JobOptions(cpus=2), slots=1, **more)
+    options = JobOptions(cpus=2)
+    return write_submission(folder, folder, record, chunks, options, slots=1, transfer=SHARED, **more)
 
 
 def test_a_submission_s_folder_has_what_its_jobs_need(tmp_path: Path) -> None:
@@ -31,7 +34,8 @@ def test_a_submission_s_folder_has_what_its_jobs_need(tmp_path: Path) -> None:
     folder = submission.folder
     assert folder == tmp_path / "submissions" / "0"
     assert read_chunks(folder) == [range(2), range(2, 5)]
-    assert json.loads((folder / "spec.json").read_bytes()) == {"items": "../..", "star": False, "retries": 0}
+    spec = json.loads((folder / "spec.json").read_bytes())
+    assert spec == {"items": "../..", "star": False, "retries": 0, "item_timeout": None}
     assert submission.options.cpus == 2
     assert (folder / "outcomes" / "0").is_dir()
     assert (folder / "stdio" / "0").is_dir()
@@ -67,6 +71,7 @@ def test_a_submission_is_added_to_a_map(m: CondorMap, pool: PersonalPool) -> Non
             connect(pool.address),
             lock=lock,
             slots=1,
+            transfer=SHARED,
         )
     assert load_submission(submission.folder) == submission
     assert submission.cluster not in (None, m.jobs[0].id)
@@ -94,7 +99,13 @@ def test_what_was_never_submitted_is_submitted(pool: PersonalPool) -> None:
     m = condormap(abs, [], pool=pool)
     with locked(m.path):
         submission = write_submission(
-            m.path, m.path, store.read_record(m.path), [range(0)], JobOptions(), slots=1
+            m.path,
+            m.path,
+            store.read_record(m.path),
+            [range(0)],
+            JobOptions(),
+            slots=1,
+            transfer=SHARED,
         )
     load(m.tag)
     after = load_submission(submission.folder)
