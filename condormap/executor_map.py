@@ -39,6 +39,7 @@ from .state import MapState
 from .submission import Submission
 from .submitting import add_submission, complete, submit_once, submit_or_discard, write_submission
 from .tags import new_map
+from .transfer import decide
 
 if TYPE_CHECKING:
     from .jobs.group import JobGroup
@@ -86,7 +87,7 @@ class ExecutorMap:
         self._cancelled = folder / OWN / CANCELLED_FILE
         self._marking = threading.Lock()
         self.marked = set(cancelled_in(str(self._cancelled)))
-        self._by_value: tuple[frozenset[str], list[str]] = (frozenset(), [])
+        self._by_value: tuple[tuple[frozenset[str], bool], list[str]] = ((frozenset(), False), [])
         self._groups: dict[int, JobGroup] = {}
         self._in_use = contextlib.ExitStack()
         try:
@@ -145,18 +146,24 @@ class ExecutorMap:
             None was submitted.
         """
         options, chunksize = calls[0].options, calls[0].chunksize
-        slots = jobs_at_once(self.condor, options)
+        slots, transfer = jobs_at_once(self.condor, options), decide(self.condor, options)
         plan = plan_chunks(len(calls), chunksize=chunksize, slots=min(slots, limit))[:limit]
         with locked(self.folder) as lock:
             self.state.note_new_submissions()
             batch = _Batch(calls, plan, len(self.state.ledger), number)
             try:
-                with pickled_by_value(self._modules()):
+                with pickled_by_value(self._modules(sent=transfer.sent)):
                     write_items(self.folder, [batch.items()], after=batch.first)
                 if batch.chunks:
                     with store.storage_errors(self.folder):
                         submission = write_submission(
-                            self.folder, self.folder, self.record, batch.chunks, options, slots=slots
+                            self.folder,
+                            self.folder,
+                            self.record,
+                            batch.chunks,
+                            options,
+                            slots=slots,
+                            transfer=transfer,
                         )
                     _place(batch.sent, submission)
                     self.unsure = (submission, batch.sent)
@@ -206,7 +213,7 @@ class ExecutorMap:
         items = sorted(future.index for future in futures if future.index is not None)
         assert futures[0].place is not None
         options = futures[0].place[0].options
-        slots = jobs_at_once(self.condor, options)
+        slots, transfer = jobs_at_once(self.condor, options), decide(self.condor, options)
         self.unmark(items)
         with locked(self.folder) as lock:
             self.state.note_new_submissions()
@@ -218,6 +225,7 @@ class ExecutorMap:
                 self.condor,
                 lock=lock,
                 slots=slots,
+                transfer=transfer,
                 selection=items,
             )
         self.state.note(submission)
@@ -237,11 +245,11 @@ class ExecutorMap:
         self.unmark(sent)
         self.unsure = None
 
-    def _modules(self) -> list[str]:
+    def _modules(self, *, sent: bool) -> list[str]:
         """Return the modules that are pickled by value; only new ones cost something."""
         loaded = frozenset(name for name in sys.modules if "." not in name)
-        if loaded != self._by_value[0]:
-            self._by_value = (loaded, modules_by_value(self.condor))
+        if (loaded, sent) != self._by_value[0]:
+            self._by_value = ((loaded, sent), modules_by_value(self.condor, sent=sent))
         return self._by_value[1]
 
     # -- cancelled calls -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from conftest import Gate
 from test_map_steering import until
 
 import condormap as package
-from condormap import CondorMap, ItemState, PersonalPool, checkpoint, condormap, load
+from condormap import CondorExecutor, CondorMap, ItemState, PersonalPool, checkpoint, condormap, load
 from condormap.errors import InvalidInputError, ItemDiedError, JobDiedError, JobHeldError
 
 Map = Callable[..., CondorMap]
@@ -113,6 +113,12 @@ def test_a_named_interpreter_runs_the_jobs(mapped: Map, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.symlink_to(os.path.realpath(sys.executable))
     assert list(mapped(lambda _: sys.executable, [0], python=python)) == [str(python)]
+
+
+@pytest.mark.parametrize("transfer", ["never", "always"])
+def test_calls_of_an_executor_are_made(pool: PersonalPool, transfer: str) -> None:
+    with CondorExecutor(pool=pool, transfer=transfer) as executor:
+        assert list(executor.map(pow, [2, 3], [5, 2])) == [32, 9]
 
 
 # -- extra input files -------------------------------------------------------------------------------------------
