@@ -295,20 +295,67 @@ def test_a_group_over_two_schedds(other_pool: PersonalPool) -> None:
     assert here[0] != there[0]
 
 
-def test_acting_on_another_user_s_job(other_pool: PersonalPool, tmp_path: Path) -> None:
+@pytest.fixture
+def alice(other_pool: PersonalPool, tmp_path: Path) -> Iterator[PoolAddress]:
+    """Return the disposable pool as another user reaches it."""
     config = tmp_path / "alice"
     config.write_text(
         f"include : {other_pool.config_file}\n"
         "SEC_DEFAULT_AUTHENTICATION_METHODS = CLAIMTOBE\nSEC_CLAIMTOBE_USER = alice\n"
     )
+    address = PoolAddress(config_file=config)
+    yield address
+    condor = connect(address)
+    condor.act("remove", constraint='Owner == "alice"')
+    condor.close()
+
+
+def test_acting_on_another_user_s_job(other_pool: PersonalPool, alice: PoolAddress) -> None:
     mine = JobCluster(HELD, 2, pool=other_pool)
     mine.submit()
     for act in (Job.release, Job.remove, lambda job: job.edit(JobPrio=1)):
-        job = Job.from_queue((mine.id, 1), pool=PoolAddress(config_file=config))
+        job = Job.from_queue((mine.id, 1), pool=alice)
         with pytest.raises(NotAuthorizedError, match=r"is not yours: it belongs to .*alice"):
             act(job)
     assert mine.counts == {JobStatus.HELD: 2}
-    connect(PoolAddress(config_file=config)).close()
+
+
+def test_of_several_users_jobs_only_the_others_fail(other_pool: PersonalPool, alice: PoolAddress) -> None:
+    theirs = JobCluster(HELD, 2, pool=other_pool)
+    theirs.submit()
+    hers = JobCluster(HELD, 2, pool=alice)
+    hers.submit()
+    group = JobGroup([JobCluster.from_queue(theirs.id, pool=alice), hers])
+    others = set(group.clusters[0])
+    for act in (
+        lambda: group.edit(JobPrio=9),
+        lambda: group.release(),
+        lambda: group.hold(),
+        lambda: group.remove(),
+    ):
+        done = act()
+        assert done["TotalSuccess"] == 2
+        assert set(done.failed) == others
+        assert all(why.startswith("it belongs to ") for why in done.failed.values())
+    assert hers.counts == {JobStatus.REMOVED: 2}
+    assert set(theirs["JobPrio"].values()) == {0}
+    with pytest.raises(NotAuthorizedError, match=rf"job {theirs.id}\.0 is not yours"):
+        group.clusters[0].hold()
+    theirs.remove()
+
+
+def test_who_removes_another_s_jobs_with_their_own_has_removed_only_their_own(
+    other_pool: PersonalPool, alice: PoolAddress
+) -> None:
+    theirs = JobCluster(HELD, pool=other_pool)
+    theirs.submit()
+    hers = JobCluster(HELD, pool=alice)
+    hers.submit()
+    group = JobGroup([JobCluster.from_queue(theirs.id, pool=alice), hers])
+    group.remove()
+    theirs.remove("by its owner")
+    with pytest.raises(JobRemovedError, match="by its owner"):
+        group.wait(30)
 
 
 def test_a_job_that_is_gone_answers_from_its_log_where_there_is_no_history(other_pool: PersonalPool) -> None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from condormap import Job, JobCluster, JobGroup, JobStatus, PersonalPool
+from condormap.condor import connect
 from condormap.errors import NoPoolError, NoSuchJobError, UnreachableError
 from condormap.events import EventType
+from condormap.jobs.part import counts
 
 
 @dataclass
@@ -75,6 +77,52 @@ def test_a_job_in_the_queue_of_a_stopped_pool_says_what_to_do(left: Left) -> Non
         assert next(jobs.events(follow=True, timeout=0.2)).type == EventType.SUBMIT
         assert "UnreachableError" in jobs._repr_html_()
     assert "states unknown, UnreachableError" in repr(cluster)
+
+
+def test_the_error_of_a_stopped_personal_pool_says_how_to_start_it(left: Left) -> None:
+    with pytest.raises(UnreachableError) as caught:
+        left.running.to_jdf()
+    text = str(caught.value)
+    assert text.startswith("query: the schedd (")
+    assert "runs) cannot be reached" not in text
+    assert f"`condormap pool start --dir {left.pool.folder}`" in text
+
+
+@pytest.fixture
+def here(pool: PersonalPool) -> Iterator[JobCluster]:
+    """Return jobs of a pool that runs."""
+    cluster = JobCluster({"executable": "/bin/sleep", "arguments": "2000", "hold": "true"}, 2, pool=pool)
+    cluster.submit()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.mark.parametrize("first", ["here", "stopped"])
+def test_actions_on_jobs_of_a_stopped_pool_and_of_another_reach_the_other(
+    first: str, left: Left, here: JobCluster
+) -> None:
+    group = JobGroup([here, left.running] if first == "here" else [left.running, here])
+    for act in (lambda: group.release(), lambda: group.hold(), lambda: group.edit(JobPrio=3)):
+        done = act()
+        assert done["TotalSuccess"] == 2
+        assert set(done.failed) == set(left.running)
+        assert all("cannot be reached" in why for why in done.failed.values())
+    assert here.counts == {JobStatus.HELD: 2}
+    assert set(here["JobPrio"].values()) == {3}
+
+
+def test_the_status_of_such_a_group_is_an_error_but_what_can_be_asked_is(
+    left: Left, here: JobCluster, pool: PersonalPool
+) -> None:
+    assert here.counts == {JobStatus.HELD: 2}
+    connect(pool.address).act("release", jobs=[str(here.id)])
+    group = JobGroup([left.running, here])
+    with pytest.raises(UnreachableError, match="What to do: "):
+        _ = group.status
+    assert JobStatus.HELD not in counts(here._parts())  # without asking again
+    assert [
+        cluster.counts.keys() <= {JobStatus.IDLE, JobStatus.RUNNING} for cluster in group.clusters[1:]
+    ] == [True]
 
 
 def test_a_submit_to_a_stopped_pool_says_what_to_do(left: Left) -> None:

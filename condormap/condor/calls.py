@@ -35,6 +35,14 @@ DEADLINES: Mapping[str, float] = {
     "submit_block": 60,
 }
 
+# What calls are called in messages, where it is not by their own name.
+_CALLED = {
+    "analyse": "explain",
+    "expand_block": "expand",
+    "query_text": "query",
+    "rehearse_block": "submit",
+    "submit_block": "submit",
+}
 _LEAST = 1.0  # seconds that a call may take, however little time `within` leaves
 _bound = threading.local()
 
@@ -139,8 +147,10 @@ class Calls:
             raise UncertainError(self._lost(name, str(error))) from None
         if kind == "ok":
             return value
-        call = "submit" if name == "rehearse_block" else name.removesuffix("_block")
-        failure = translate.error(kind, value, log, call=call, where=self._where(name))
+        call = _CALLED.get(name, name)
+        failure = translate.error(
+            kind, value, log, call=call, where=self._where(name), restart=self._restart()
+        )
         if kind == "uncertain" and isinstance(failure, errors.UnreachableError):
             raise UncertainError(failure)
         raise failure
@@ -155,28 +165,42 @@ class Calls:
         given = [str(each) for each in (address.collector, address.config_file, address.why) if each]
         return f"{name} ({'; '.join(given) or 'of the configuration'})"
 
+    def _restart(self) -> str:
+        """Return how to start the pool again if it is a personal one."""
+        file = self._address.config_file
+        if file is None or not (file.parent / "pool.lock").exists():
+            return ""
+        return (
+            f"if the personal pool in {file.parent} was stopped, start it again (pool.start(), or `condormap pool"
+            f" start --dir {file.parent}`), its queue is still there; else "
+        )
+
     def _late(self, call: str, seconds: float) -> errors.DeadlineError:
         return errors.DeadlineError(
-            f"{call}: no answer from {self._where(call)} within {seconds:.3g} s. It may be stopped, overloaded, or"
+            f"{_CALLED.get(call, call)}: no answer from {self._where(call)} "
+            f"within {seconds:.3g} s. It may be stopped, overloaded, or"
             " behind a firewall. What to do: see whether it runs (`condormap doctor`), call again, or give a"
             " longer deadline"
         )
 
     def _not_begun(self, call: str, seconds: float) -> errors.DeadlineError:
         return errors.DeadlineError(
-            f"{call}: not begun within {seconds:.3g} s, for other calls to {self._where(call)} were under way."
+            f"{_CALLED.get(call, call)}: not begun within {seconds:.3g} "
+            f"s, for other calls to {self._where(call)} were under way."
             " Nothing was done. What to do: call again, or give a longer deadline"
         )
 
     def _lost(self, call: str, stderr: str) -> errors.UnreachableError:
         return errors.UnreachableError(
-            f"{call}: condormap's process for calls to HTCondor ended while the call was under way"
+            f"{_CALLED.get(call, call)}: condormap's process for "
+            f"calls to HTCondor ended while the call was under way"
             f" ({stderr or 'it was killed'}). What to do: call again, which starts another"
         )
 
     def _not_started(self, call: str, error: ChildStartError) -> errors.CondorError:
         return errors.CondorError(
-            f"{call}: condormap's process for calls to HTCondor could not be started ({error}). Nothing was done."
+            f"{_CALLED.get(call, call)}: condormap's process for "
+            f"calls to HTCondor could not be started ({error}). Nothing was done."
             " What to do: see whether this machine has processes, descriptors and memory left, then call again"
         )
 

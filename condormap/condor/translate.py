@@ -61,7 +61,9 @@ def classify(message: str, log: str = "") -> type[errors.CondorError]:
     return errors.RefusedError
 
 
-def error(kind: str, text: str, log: str, *, call: str, where: str) -> errors.CondormapError:
+def error(
+    kind: str, text: str, log: str, *, call: str, where: str, restart: str = ""
+) -> errors.CondormapError:
     """Return the error for an answer of the child that is not ``"ok"``.
 
     Parameters
@@ -72,9 +74,11 @@ def error(kind: str, text: str, log: str, *, call: str, where: str) -> errors.Co
         What was asked for, for the message: ``"submit"``.
     where : str
         Of whom it was asked: ``"the schedd of the configuration (CONDOR_CONFIG is set)"``.
+    restart : str, optional
+        How to start its daemons, where this user can: the beginning of a sentence.
     """
     if kind in ("condor", "uncertain"):
-        failure, message = _from_condor(text, log, call, where)
+        failure, message = _from_condor(text, log, call, where, restart)
         certain = kind == "condor" or failure is errors.SubmitRefusedError
         return failure(f"{message}. Nothing was submitted" if call == "submit" and certain else message)
     if kind == "ad":
@@ -114,9 +118,13 @@ def error(kind: str, text: str, log: str, *, call: str, where: str) -> errors.Co
     return errors.CondorError(f"{call}: an error in condormap's process for HTCondor calls:\n{text}")
 
 
-def _from_condor(text: str, log: str, call: str, where: str) -> tuple[type[errors.CondorError], str]:
+def _from_condor(
+    text: str, log: str, call: str, where: str, restart: str
+) -> tuple[type[errors.CondorError], str]:
     kind = classify(text, log)
     verb, advice = _WORDS.get(kind, ("refused it", ""))
+    if kind is errors.UnreachableError:
+        advice = restart + advice
     message = f"{call}: {where} {verb}: {_said(text, log)}" + (f". What to do: {advice}" if advice else "")
     return errors.SubmitRefusedError if (kind, call) == (errors.RefusedError, "submit") else kind, message
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..condor import Action, ActResult, Condor
-from ..errors import InvalidInputError, NoSuchJobError, NotAuthorizedError
+from ..errors import CondorError, InvalidInputError, NoSuchJobError, NotAuthorizedError
 from ..status import JobStatus
 from .part import Part, by_schedd, constraint
 from .queue import refresh
 from .reading import expire_ads
-from .record import JobRecord
 from .state import ClusterState
 
 Key = Callable[[ClusterState, int], Hashable]
@@ -71,43 +70,26 @@ def act(parts: Sequence[Part], action: Action, reason: str, key: Key) -> ActionR
         None of them is in the queue any more.
     NotAuthorizedError
         None of them is this user's.
+    UnreachableError, DeadlineError
+        No schedd that has any of them answers.
     """
     if not isinstance(reason, str):
         raise InvalidInputError(f"a reason is text, and not a {type(reason).__name__}: {reason!r}")
     totals = dict.fromkeys(_TOTALS, 0)
     if not any(part.procs for part in parts):
         return ActionResult(totals)
-    refresh(parts)  # what could fail is only known before: afterwards, a released job looks like any other
-    before = {(part, proc): _why_not(part, proc, action) for part in parts for proc in part.procs}
-    _check_any_left(parts, action.value)
-    failed: dict[Any, str] = {}
-    for condor, group in by_schedd(parts):
-        if not (ids := _ids(group)):
-            failed |= _failed(before, group, key)
-            continue
-        result = condor.act(action, jobs=ids, reason=reason)
-        for name, n in result.items():
-            totals[name] = totals.get(name, 0) + n
-        absent = {(part, proc): _not_there(part, proc, action) for part in group for proc in part.procs}
-        if result["TotalSuccess"] >= sum(not why for why in absent.values()):
-            before |= absent  # the others came to the state that the action needs in between
-        if result["TotalPermissionDenied"]:
-            for part in group:
-                for proc in part.procs:
-                    before[part, proc] = before[part, proc] or _owned(part.state.record(proc))
-        if result["TotalPermissionDenied"] and not result["TotalSuccess"]:
-            raise NotAuthorizedError(_not_ours(action.value, condor, group))
-        failed |= _failed(before, group, key)
-    if action is Action.REMOVE:
-        for part in parts:
-            part.state.removed_here.update(proc for proc in part.procs if not before[part, proc])
+    done = _at_each_schedd(parts, lambda condor, group: _act(condor, group, action, reason), action.value)
+    for name, n in done.totals.items():
+        totals[name] = totals.get(name, 0) + n
     for part in parts:
+        if action is Action.REMOVE:
+            part.state.removed_here.update(proc for proc in part.procs if not done.why_not[part, proc])
         if action is Action.RELEASE:
             part.state.released_at = time.monotonic()
         if action in (Action.RELEASE, Action.REMOVE):
             part.state.on_release()
     expire_ads(parts)
-    return ActionResult(totals, failed)
+    return ActionResult(totals, done.failed(key))
 
 
 def edit(
@@ -123,24 +105,80 @@ def edit(
     attributes |= expressions
     if not any(part.procs for part in parts):
         return ActionResult({"TotalSuccess": 0})
-    refresh(parts)
-    _check_any_left(parts, "edit")
-    before = {(part, proc): _not_editable(part, proc) for part in parts for proc in part.procs}
-    edited = 0
-    for condor, group in by_schedd(parts):
-        # A factory makes its later jobs from the cluster's own ad.
-        factories = [part for part in group if part.chosen is None and part.state.unmade]
-        for some, own_ads in ((factories, True), ([part for part in group if part not in factories], False)):
-            if not _ids(some):
-                continue
-            which = constraint(some, cluster_ads=False)
-            n_edited = condor.edit(attributes, constraint=which, cluster_ads=own_ads)
-            if n_edited == 0 and any(not before[part, proc] for part in some for proc in part.procs):
-                raise NotAuthorizedError(_not_ours("edit", condor, some))
-            edited += n_edited
-    failed = {key(part.state, proc): why for (part, proc), why in before.items() if why}
+    done = _at_each_schedd(parts, lambda condor, group: _edit(condor, group, attributes), "edit")
     expire_ads(parts)
-    return ActionResult({"TotalSuccess": edited}, failed)
+    return ActionResult(done.totals, done.failed(key))
+
+
+@dataclass
+class _Done:
+    """What was done: HTCondor's totals, and why not to which jobs; empty for those to which it was done."""
+
+    totals: dict[str, int]
+    why_not: dict[tuple[Part, int], str]
+
+    def failed(self, key: Key) -> dict[Hashable, str]:
+        return {key(part.state, proc): why for (part, proc), why in self.why_not.items() if why}
+
+
+def _at_each_schedd(parts: Sequence[Part], do: Callable[[Condor, Sequence[Part]], _Done], what: str) -> _Done:
+    """Do something at each schedd that has any of the jobs; raise its error only where no schedd did it."""
+    done = _Done({}, {})
+    errors: list[CondorError] = []
+    n_done = 0
+    for condor, group in by_schedd(parts):
+        try:
+            refresh(
+                group
+            )  # what could fail is only known before: afterwards, a released job looks like any other
+            if not any(part.unfinished() for part in group):
+                done.why_not |= {pair: _gone(*pair) for pair in _pairs(group)}
+                continue
+            here = do(condor, group)
+        except CondorError as error:
+            errors.append(error)
+            done.why_not |= {pair: _gone(*pair) or str(error) for pair in _pairs(group)}
+        else:
+            n_done += 1
+            done.why_not |= here.why_not
+            for name, n in here.totals.items():
+                done.totals[name] = done.totals.get(name, 0) + n
+    if n_done:
+        return done
+    raise errors[0] if errors else _none_left(parts, what)
+
+
+def _act(condor: Condor, group: Sequence[Part], action: Action, reason: str) -> _Done:
+    why_not = {(part, proc): _why_not(part, proc, action) for part, proc in _pairs(group)}
+    result = condor.act(action, jobs=_ids(group), reason=reason)
+    absent = {(part, proc): _not_there(part, proc, action) for part, proc in _pairs(group)}
+    if result["TotalSuccess"] >= sum(not why for why in absent.values()):
+        why_not = absent  # the others came to the state that the action needs in between
+    if result["TotalPermissionDenied"]:
+        foreign = _foreign(condor, group, absent)
+        if not result["TotalSuccess"] and all(pair in foreign for pair, why in absent.items() if not why):
+            raise _not_ours(action.value, condor, foreign)
+        why_not |= foreign
+    return _Done(dict(result), why_not)
+
+
+def _edit(condor: Condor, group: Sequence[Part], attributes: Mapping[str, str]) -> _Done:
+    why_not = {(part, proc): _not_editable(part, proc) for part, proc in _pairs(group)}
+    n_expected = sum(not why for why in why_not.values())
+    edited = 0
+    # A factory makes its later jobs from the cluster's own ad.
+    factories = [part for part in group if part.chosen is None and part.state.unmade]
+    for some, own_ads in ((factories, True), ([part for part in group if part not in factories], False)):
+        if _ids(some):
+            which = constraint(some, cluster_ads=False)
+            edited += condor.edit(attributes, constraint=which, cluster_ads=own_ads)
+    # The schedd is asked to edit this user's jobs only, and says no more than how many these were.
+    if len({part.state.owner for part in group}) > 1 or (n_expected and not edited):
+        foreign = _foreign(condor, group, why_not)
+        if n_expected and not edited and foreign:
+            raise _not_ours("edit", condor, foreign)
+        why_not |= foreign
+    return _Done({"TotalSuccess": edited}, why_not)
 
 
 def literal(name: str, value: Any) -> str:
@@ -201,18 +239,29 @@ def _gone(part: Part, proc: int) -> str:
     return f"it is not in the queue: {record.in_words()}" if record.ended else ""
 
 
-def _owned(record: JobRecord) -> str:
-    return f"it belongs to {record.owner}" if record.owner else "it belongs to another user"
+def _foreign(
+    condor: Condor, group: Sequence[Part], absent: Mapping[tuple[Part, int], str]
+) -> dict[tuple[Part, int], str]:
+    """Return the jobs that are there and not this user's, each with whose it is."""
+    me = condor.ping().user.partition("@")[0]
+    return {
+        (part, proc): f"it belongs to {part.state.owner or 'another user'}"
+        for part, proc in _pairs(group)
+        if not absent[part, proc] and part.state.owner != me
+    }
 
 
-def _not_ours(what: str, condor: Condor, group: Sequence[Part]) -> str:
-    part, proc = next((part, proc) for part in group for proc in part.procs)
-    who = condor.ping().user
-    return (
-        f"{what}: job {part.state.cluster}.{proc} is not yours: {_owned(part.state.record(proc))}, and the schedd"
-        f" takes you for {who}. What to do: ask its owner, or check as whom you are authenticated"
+def _not_ours(what: str, condor: Condor, foreign: Mapping[tuple[Part, int], str]) -> NotAuthorizedError:
+    (part, proc), whose = next(iter(foreign.items()))
+    return NotAuthorizedError(
+        f"{what}: job {part.state.cluster}.{proc} is not yours: {whose}, and the schedd takes you for"
+        f" {condor.ping().user}. What to do: ask its owner, or check as whom you are authenticated"
         " (`condormap doctor`)"
     )
+
+
+def _pairs(parts: Sequence[Part]) -> list[tuple[Part, int]]:
+    return [(part, proc) for part in parts for proc in part.procs]
 
 
 def _ids(group: Sequence[Part]) -> list[str]:
@@ -227,20 +276,12 @@ def _ids(group: Sequence[Part]) -> list[str]:
     return ids
 
 
-def _check_any_left(parts: Sequence[Part], what: str) -> None:
-    """Raise when no job is in the queue any more."""
-    if any(part.unfinished() for part in parts):
-        return
-    pairs = [(part, proc) for part in parts for proc in part.procs]
+def _none_left(parts: Sequence[Part], what: str) -> NoSuchJobError:
+    """Return the error for jobs of which none is in the queue any more."""
+    pairs = _pairs(parts)
     part, proc = pairs[0]
     one = len(pairs) == 1
     name = f"job {part.state.cluster}.{proc} is not" if one else f"none of the {len(pairs)} jobs is"
     record = part.state.record(proc)
     how = record.in_words() if one else f"the first, {part.state.cluster}.{proc}: {record.in_words()}"
-    raise NoSuchJobError(f"{what}: {name} in the queue any more; {how}. To run it again, submit it again")
-
-
-def _failed(before: Mapping[tuple[Part, int], str], group: Sequence[Part], key: Key) -> dict[Hashable, str]:
-    return {
-        key(part.state, proc): why for part in group for proc in part.procs if (why := before[part, proc])
-    }
+    return NoSuchJobError(f"{what}: {name} in the queue any more; {how}. To run it again, submit it again")

@@ -10,39 +10,53 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from ..condor import Condor
-from ..errors import NoSuchJobError, RefusedError
+from ..errors import CondorError, NoSuchJobError, RefusedError
+from ..events import AD_ATTRIBUTES
 from ..status import JobStatus
 from .ad import JobAd, KeptAd
 from .part import Part, by_schedd, constraint
-from .record import ATTRIBUTES
 from .state import ClusterState
 
 _LIVE = [
     *("ClusterId", "ProcId"),
     *("JobMaterializeNextProcId", "JobMaterializeLimit", "JobMaterializePaused", "JobMaterializePauseReason"),
-    *ATTRIBUTES,
+    "Owner",
+    *AD_ATTRIBUTES,
 ]
 _PROJECTION = [*_LIVE, "TotalSubmitProcs", "UserLog", "Iwd"]
 
 
 def refresh(parts: Iterable[Part], deadline: float | None = None) -> None:
-    """Look at all jobs of the parts that had not ended: one query of each schedd, then logs and history."""
+    """Look at all jobs of the parts that had not ended: one query of each schedd, then logs and history.
+
+    Where a schedd does not answer, its error is raised when all others have been asked.
+    """
+    errors: list[CondorError] = []
     for condor, group in by_schedd(part for part in parts if not part.state.still and part.unfinished()):
-        for log in {part.state.log for part in group if part.state.log is not None}:
-            log.read()  # before the queue is asked, so that an old event does not hide what it says
-        wanted = _PROJECTION if any(part.state.log is None for part in group) else _LIVE
-        ads = condor.query(constraint(group), wanted, all_users=True, cluster_ads=True, deadline=deadline)
-        states: dict[int, set[ClusterState]] = {}
-        for part in group:
-            states.setdefault(part.state.cluster, set()).add(part.state)
-        present: dict[int, set[int]] = {cluster: set() for cluster in states}
-        for ad in ads:
-            cluster, proc = ad["ClusterId"], ad.get("ProcId")
-            for state in states[cluster]:
-                state.take_ad(ad)
-            present[cluster].update([proc] if proc is not None else next(iter(states[cluster])).unmade)
-        for part in group:
-            _find(part, present[part.state.cluster], deadline)
+        try:
+            _refresh(condor, group, deadline)
+        except CondorError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _refresh(condor: Condor, group: Sequence[Part], deadline: float | None) -> None:
+    for log in {part.state.log for part in group if part.state.log is not None}:
+        log.read()  # before the queue is asked, so that an old event does not hide what it says
+    wanted = _PROJECTION if any(part.state.log is None for part in group) else _LIVE
+    ads = condor.query(constraint(group), wanted, all_users=True, cluster_ads=True, deadline=deadline)
+    states: dict[int, set[ClusterState]] = {}
+    for part in group:
+        states.setdefault(part.state.cluster, set()).add(part.state)
+    present: dict[int, set[int]] = {cluster: set() for cluster in states}
+    for ad in ads:
+        cluster, proc = ad["ClusterId"], ad.get("ProcId")
+        for state in states[cluster]:
+            state.take_ad(ad)
+        present[cluster].update([proc] if proc is not None else next(iter(states[cluster])).unmade)
+    for part in group:
+        _find(part, present[part.state.cluster], deadline)
 
 
 def _find(part: Part, present: Set[int], deadline: float | None) -> None:

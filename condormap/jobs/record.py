@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..condor import Event
-from ..events import AD_ATTRIBUTES, EventType, JobFacts
+from ..events import EventType, JobFacts
 from ..status import JobStatus, hold_in_words
-
-#: The attributes of an ad that `JobRecord.take_ad` reads.
-ATTRIBUTES = [*AD_ATTRIBUTES, "Owner"]
 
 _SUBMIT = EventType.SUBMIT
 _LAST = (EventType.JOB_ABORTED, EventType.JOB_TERMINATED)
@@ -26,14 +23,11 @@ class JobRecord(JobFacts):
     ----------
     in_log : bool
         Its log told of its submission, so it will tell of the rest too.
-    owner : str
-        Whose it is; empty while no ad has told.
     lost : bool
         It is gone from the queue, and neither log nor history says how.
     """
 
     in_log: bool = False
-    owner: str = ""
     lost: bool = False
 
     @property
@@ -67,7 +61,6 @@ class JobRecord(JobFacts):
         """Note what an ad from the queue or from the history says."""
         self.note_ad(ad)
         self.lost = False
-        self.owner = str(ad.get("Owner") or self.owner)
 
     def factory_paused(self, reason: str) -> None:
         """Note that the factory that is to make the job was put on hold; with no reason, that it was released."""

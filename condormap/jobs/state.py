@@ -29,6 +29,8 @@ class ClusterState:
 
     Attributes
     ----------
+    owner : str
+        Whose jobs they are; empty while no ad has told.
     log : LogFollower or None
         The cluster's event log, where it has one that can be read here.
     paused : str
@@ -51,6 +53,7 @@ class ClusterState:
         self.condor = condor
         self.cluster = cluster
         self.n_procs = n_procs
+        self.owner = ""
         self.log: LogFollower | None = None
         self.paused = ""
         self.removed_here: set[int] = set()
@@ -86,6 +89,7 @@ class ClusterState:
     def take_ad(self, ad: dict[str, Any]) -> None:
         """Note what an ad says, the cluster's own or a job's, of the queue or of the history."""
         proc = ad.get("ProcId")
+        self.owner = str(ad.get("Owner") or self.owner)
         self.n_procs = max(
             self.n_procs, int(ad.get("TotalSubmitProcs") or 0), -1 if proc is None else proc + 1
         )

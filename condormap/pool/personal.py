@@ -154,7 +154,7 @@ class PersonalPool:
     @property
     def address(self) -> PoolAddress:
         """What the rest of condormap needs to talk to this pool."""
-        return PoolAddress(config_file=self.config_file, why=f"your personal pool in {self.folder} runs")
+        return PoolAddress(config_file=self.config_file, why=f"it is your personal pool in {self.folder}")
 
     @property
     def pid(self) -> int | None:
