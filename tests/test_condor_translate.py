@@ -161,3 +161,20 @@ def test_every_way_in_which_a_call_ends_has_its_error(kind, call, expected):
 def test_a_credential_that_must_be_allowed_first_is_given_as_the_address_to_visit():
     error = translate.error("visit", "https://credd.example/key/123", "", call="submit", where="the schedd")
     assert "visit https://credd.example/key/123 and submit again" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (-2, "its queue is full (MAX_JOBS_SUBMITTED)"),
+        (-3, "as one user may (MAX_JOBS_PER_OWNER)"),
+        (-4, "no more than 17 jobs of one submission (MAX_JOBS_PER_SUBMISSION): set max_materialize"),
+        (-5, "its administrator has disabled this user"),
+        (-10, "expected next ProcId to be 17, but Schedd says -10"),
+    ],
+)
+def test_a_job_s_number_that_is_an_error_is_put_in_words(number: int, words: str) -> None:
+    said = f"expected next ProcId to be 17, but Schedd says {number}"
+    error = translate.error("condor", said, "", call="submit", where="the schedd")
+    assert type(error) is errors.SubmitRefusedError
+    assert words in str(error)

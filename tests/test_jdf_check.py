@@ -41,6 +41,13 @@ def checked(text: str, condor: Condor) -> list[Block]:
         (f"{SLEEP}arguments = $NOSUCH(1)\nqueue\n", 2, "no macro function $NOSUCH()"),
         (f"{SLEEP}arguments = $env(HOME)\nqueue\n", 2, "no macro function $env()"),
         (f"{SLEEP}arguments = $Fz(x)\nqueue\n", 2, "no macro function $Fz()"),
+        (
+            f"{SLEEP}arguments = $(x)\nqueue x in (a, $FOO(1))\n",
+            3,
+            "an item of x: HTCondor has no macro function $FOO()",
+        ),
+        (f"{SLEEP}arguments = $(x)\nqueue x from (\na\n$FOO(1)\n)\n", 5, "no macro function $FOO()"),
+        (f"{SLEEP}arguments = $(x)\nqueue x from /bin/echo $FOO(1) |\n", 3, "no macro function $FOO()"),
         ("executable = nowhere.sh\nqueue\n", 1, "nowhere.sh does not exist"),
         ("executable = sleep\nqueue\n", 1, "HTCondor does not look through PATH: write "),
         ("arguments = 1\nqueue\n", 2, "no executable is given"),

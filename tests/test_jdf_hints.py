@@ -128,6 +128,7 @@ def test_a_command_that_is_none(line: str, rest: str, judge: Judge) -> None:
         "a = x\nname = $Fn(a) $INT(b)\nb = 2\narguments = $(name)\nqueue\n",
         "My.A = 1\n+B = 2\nrequest_fpgas = 1\nrequire_gpus = x\nJobPrio = 3\nRequestMemory = 32\nqueue\n",
         "arguments = $(a)\nqueue a, b from (\n1 2\n)\n",
+        "b = 7\narguments = $(a)\nqueue a from (\n1\n$(b)\n)\n",
         "my_oauth_permissions = read\nqueue\n",
     ],
 )

@@ -120,13 +120,29 @@ def test_a_factory_too(judge: Judge) -> None:
     assert never_submitted(judge, mark)
 
 
-def test_what_only_the_schedd_refuses_says_what_became_of_the_clusters_before(judge: Judge) -> None:
-    """The schedd limits the jobs of one submit; a rehearsal of 1000 does not find that."""
+def test_more_jobs_than_the_schedd_takes_at_once(judge: Judge) -> None:
     mark = secrets.token_hex(8)
     text = f'{SLEEP}hold = true\n+CondormapTest = "{mark}"\nqueue\nqueue 20001\n'
     Path("many.job").write_text(text)
-    with pytest.raises(SubmitRefusedError, match=r"^many\.job:6: ") as caught:
+    with pytest.raises(
+        JdfError, match=r"^many\.job:6: it makes 20001 jobs, .* takes 20000 .*set max_materialize"
+    ):
         JobGroup.from_jdf("many.job")
+    assert never_submitted(judge, mark)
+    factory = JobCluster.from_text(f"{SLEEP}requirements = false\nqueue 20001\n", max_materialize=1)
+    assert len(factory) == 20001
+    factory.remove()
+
+
+def test_what_only_the_schedd_refuses_says_what_became_of_the_clusters_before(judge: Judge) -> None:
+    """The schedd limits the jobs of one submit; how many another machine's takes is not known here."""
+    mark = secrets.token_hex(8)
+    text = f'{SLEEP}hold = true\n+CondormapTest = "{mark}"\nqueue\nqueue 20001\n'
+    Path("many.job").write_text(text)
+    with pytest.raises(
+        SubmitRefusedError, match=r"^many\.job:6: .*no more than 20000 .*max_materialize"
+    ) as caught:
+        JobGroup.from_jdf("many.job", schedd=judge.condor.ping().schedd)
     assert "The clusters before it (" in str(caught.value)
     assert str(caught.value).endswith("were removed again")
     assert "Nothing was submitted" not in str(caught.value)
@@ -198,6 +214,9 @@ def test_what_condor_submit_cannot_read(text: str, said: str, path: str, line: i
         ("a = $(b)\nb = $(a)\nif $(a)\nendif\nqueue\n", 3, "$(a) -> $(b) -> $(a)"),
         ("a = $(b)\nb = $(a)\ninclude : $(a)\nqueue\n", 3, "$(a) -> $(b) -> $(a)"),
         ("n = $(m)\nm = $(n)\nqueue $(n)\n", 3, "$(n) -> $(m) -> $(n)"),
+        ("arguments = $(x)\nqueue x from (\na $(x)\n)\n", 4, "$(x) -> $(x)"),
+        ("arguments = $(x)\ny = $(X)\nqueue x from (\n1\n$(y)\n)\n", 4, "$(x) -> $(y) -> $(x)"),
+        ("arguments = $(x)\nqueue x,y from (\n$(y) 1\n$(y) $(x)\n)\n", 4, "$(x) -> $(y) -> $(x)"),
     ],
 )
 def test_macros_in_a_circle_on_which_condor_submit_hangs(
@@ -215,6 +234,7 @@ def test_macros_in_a_circle_on_which_condor_submit_hangs(
         "a = 1\na = $(a) $(b)\nb = 2\narguments = $(a)\nqueue\n",
         "a = $(b)\nb = $(a)\narguments = $(b)\nqueue a in (1 2)\n",
         "if true\n a = $(b)\n b = 1\nelse\n b = $(a)\nendif\nif $(b)\n arguments = $(a)\nendif\nqueue\n",
+        "arguments = $(x) $(y)\nqueue x, y from (\n$(y) 1\n2 $(x)\n$(Process) $(Process)\n)\n",
         "arguments = $(a) $ENV(arguments)\na = $RANDOM_CHOICE(a, b)\nqueue\n",
     ],
 )
@@ -261,6 +281,33 @@ def test_the_same_command_twice(pool: PersonalPool) -> None:
         JobCluster({"Executable": "/bin/sleep", "executable": "/bin/true"})
     with pytest.raises(InvalidInputError, match=r"'\+A' and 'My.a' are the same to HTCondor"):
         JobCluster({"executable": "/bin/sleep", "+A": 1, "My.a": 2})
+
+
+@pytest.mark.parametrize(
+    ("queue", "where"),
+    [
+        ("queue x from items.txt", "the items in items.txt are not UTF-8"),
+        ("queue x from /bin/cat items.txt |", "the items that '/bin/cat items.txt' gives are not UTF-8"),
+    ],
+)
+def test_items_of_another_encoding(queue: str, where: str, judge: Judge) -> None:
+    Path("items.txt").write_bytes("b\ncafé\n".encode("latin-1"))
+    with pytest.raises(JdfError, match=r"^<text>:4: .*iconv") as caught:
+        JobGroup.from_text(f"{SLEEP}arguments = $(x)\n{queue}\n")
+    assert where in str(caught.value)
+    assert "0xe9 behind 'caf'" in str(caught.value)
+
+
+def test_a_script_with_the_line_ends_of_windows(judge: Judge) -> None:
+    Path("crlf.sh").write_bytes(b"#!/bin/sh\r\nexit 0\r\n")
+    Path("crlf.job").write_text("executable = crlf.sh\nqueue\n")
+    assert refuses(judge, "crlf.job")
+    with pytest.raises(
+        JdfError, match=r"^crlf\.job:1: executable: .*crlf\.sh is a script .*CRLF.*dos2unix crlf\.sh"
+    ):
+        JobGroup.from_jdf("crlf.job")
+    Path("lf.sh").write_bytes(b"#!/bin/sh\necho 'a\r\nb'\n")
+    JobGroup.from_text("executable = lf.sh\nhold = true\nqueue\n").remove()
 
 
 def test_a_script_that_gives_nothing_says_how_it_ended(judge: Judge) -> None:

@@ -126,11 +126,14 @@ def _expansion(submit: Any, wanted: Sequence[str], limit: int, later: str) -> di
     marks = [name for name in commands if name.lower().startswith(_WARNING.lower())]
     said = [(int(name[len(_WARNING) :]), _expanded_command(submit, name)) for name in marks]
     commands = {name: value for name, value in commands.items() if name not in marks}
-    with scripts.items(_expanded(submit, submit.getQArgs())) as (arguments, script):
+    given = _expanded(submit, submit.getQArgs())
+    with scripts.items(given) as (arguments, script):
         if script:
             submit.setQArgs(arguments)
-        variables, rows = _items(submit)
+        variables, rows = _items(submit, given)
     count, rows = _count(arguments), _sliced(arguments, rows)
+    if circle := macros.loop_of_items(commands, variables, rows):
+        return {"loop": circle}
     values: list[dict[str, str]] = []
     calls = macros.calls(commands)
     wrong: dict[tuple[str, str, str], str] = {}
@@ -207,9 +210,19 @@ def _read(text: str) -> Any:
         return None
 
 
-def _items(submit: Any) -> tuple[list[str], list[list[str]]]:
-    """Return the variables of the queue statement, and their values, before the slice; one empty row for none."""
-    names, text = _submit_itemdata(submit, submit._handle)
+def _items(submit: Any, given: str) -> tuple[list[str], list[list[str]]]:
+    """Return the variables of the queue statement, and their values, before the slice; one empty row for none.
+
+    `given` is the statement's arguments as they were before a program's output took its place.
+    """
+    try:
+        names, text = _submit_itemdata(submit, submit._handle)
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode().rpartition("\n")[2]
+        raise ValueError(
+            f"{scripts.source(given)} are not UTF-8, the only encoding that HTCondor's bindings take: there is a"
+            f" byte {error.object[error.start]:#04x} behind {before!r}. Convert them (iconv -f latin1 -t utf-8)"
+        ) from None
     if names is None:
         return [], [[]]
     variables = names.split("\n")

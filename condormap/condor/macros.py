@@ -6,7 +6,7 @@ HTCondor writes nothing in the place of a call of a macro function that it canno
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 # `$(name)`, `$(name:default)`, `$Fnx(name)`, `$INT(name)`: what is between has no parentheses, or it is no call.
 _REFERENCE = re.compile(r"(?<!\$)\$([A-Za-z]\w*)?\(\s*([A-Za-z_][\w.]*)")
@@ -50,6 +50,24 @@ def loop(commands: Mapping[str, str], variables: Collection[str] = ()) -> list[s
             path.append(name)
             pending += [(each, depth + 1) for each in references.get(name, ())]
         done.update(path)
+    return []
+
+
+def loop_of_items(
+    commands: Mapping[str, str], variables: Sequence[str], rows: Sequence[Sequence[str]]
+) -> list[str]:
+    """Return the names of macros that refer to each other in a circle by way of an item, or an empty list."""
+    others = {name.lower(): value for name, value in commands.items()}
+    seen: set[tuple[tuple[str, ...], ...]] = set()
+    for row in rows:
+        if not any("$" in value for value in row):
+            continue
+        references = tuple(tuple(_references(value)) for value in row)
+        if references not in seen:
+            seen.add(references)
+            named = dict(zip(map(str.lower, variables), row, strict=False))
+            if circle := loop(others | named):
+                return circle
     return []
 
 

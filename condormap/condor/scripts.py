@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 
 _FROM = re.compile(r"((?:^|.*\s)from\s+(?:\[[^\]]*\]\s*)?)([^\s\"(].*)\|\s*", re.IGNORECASE | re.DOTALL)
+_FILE = re.compile(r"(?:^|\s)from\s+(?:\[[^\]]*\]\s*)?([^(\s].*)", re.IGNORECASE | re.DOTALL)
 _PATIENCE = 0.2  # seconds for a program to end once it has closed its output
 _STDERR_KEPT = 1000
 
@@ -42,6 +43,16 @@ def items(arguments: str) -> Iterator[tuple[str, tuple[str, int, str] | None]]:
         yield f"{found[1]}/proc/self/fd/{output}", (" ".join(command), run.returncode, error)
     finally:
         os.close(output)
+
+
+def source(arguments: str) -> str:
+    """Return in words where the items of a queue statement come from."""
+    found = _FILE.search(arguments)
+    if not found:
+        return "the items"
+    if found[1].rstrip().endswith("|"):
+        return f"the items that {found[1].rstrip(' |')!r} gives"
+    return f"the items in {found[1].strip()}"
 
 
 def reap() -> list[int]:

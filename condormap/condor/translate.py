@@ -48,6 +48,18 @@ _WORDS: dict[type[errors.CondorError], tuple[str, str]] = {
     errors.UnknownScheddError: ("was not found", "name a schedd that the pool has, as schedd="),
 }
 
+# NEWJOB_ERR_... of condor_qmgr.h: what the schedd answers in place of a job's number.
+_NO_JOB = re.compile(r"expected next ProcId to be (\d+), but Schedd says (-\d+)")
+_WHY_NO_JOB = {
+    -2: "its queue is full (MAX_JOBS_SUBMITTED): wait until jobs have left it",
+    -3: "you have as many jobs in its queue as one user may (MAX_JOBS_PER_OWNER): wait until jobs have left it",
+    -4: "it takes no more than {} jobs of one submission (MAX_JOBS_PER_SUBMISSION): set max_materialize (1000,"
+    " say), by which it makes the jobs little by little, or submit them as several clusters",
+    -5: "its administrator has disabled this user",
+    -6: "it does not know this user",
+    -7: "this user may not submit jobs",
+}
+
 _TIMESTAMP = re.compile(r"^\d\d/\d\d/\d\d \d\d:\d\d:\d\d(\.\d+)? (\(.*?\) )*", re.MULTILINE)
 _EDGES = "\t\n ;."
 
@@ -136,4 +148,10 @@ def _said(text: str, log: str) -> str:
         for line in [*text.splitlines(), *_TIMESTAMP.sub("", log).splitlines()]
         if (part := line.strip(_EDGES))
     )
-    return "; ".join(parts)
+    return "; ".join(map(_no_job, parts))
+
+
+def _no_job(said: str) -> str:
+    found = _NO_JOB.fullmatch(said)
+    why = _WHY_NO_JOB.get(int(found[2])) if found else None
+    return said if found is None or why is None else why.format(found[1])

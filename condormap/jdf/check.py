@@ -20,6 +20,8 @@ from .files import WANTED, check_files
 from .split import Block
 
 _NOTHING = "Nothing was submitted"
+_LIMIT = "MAX_JOBS_PER_SUBMISSION"
+_FEW = 1000  # jobs that no pool refuses
 
 
 def check(
@@ -70,6 +72,8 @@ def check(
             if text not in told:
                 told.add(text)
                 warnings.warn(text, stacklevel=2)
+        if expansion.n_jobs > _FEW and not _is_factory(expansion):
+            _check_limit(block, expansion.n_jobs, condor)
         checked.append(replace(block, n_jobs=expansion.n_jobs))
     if given and not checked:
         raise given[-1].error(
@@ -168,6 +172,19 @@ def _check_block(block: Block, expansion: Expansion, folder: Path) -> None:
         )
     for values in expansion.values:
         check_files(block, values, folder)
+
+
+def _check_limit(block: Block, n_jobs: int, condor: Condor) -> None:
+    """Refuse more jobs than the schedd takes at once; of another machine's, only itself knows how many."""
+    if condor.address.schedd is not None or condor.address.collector is not None:
+        return
+    limit = condor.param(_LIMIT)[_LIMIT] or ""
+    if limit.isdigit() and n_jobs > int(limit):
+        raise block.error(
+            f"it makes {n_jobs} jobs, and the schedd takes {limit} of one submission ({_LIMIT}): set"
+            " max_materialize (1000, say), by which it makes the jobs little by little, or submit"
+            " them as several clusters"
+        )
 
 
 def _is_factory(expansion: Expansion) -> bool:

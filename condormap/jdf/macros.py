@@ -35,8 +35,8 @@ def circle(block: Block, names: Sequence[str]) -> JdfError:
 
 
 def check_functions(block: Block, expansion: Expansion) -> None:
-    """Raise JdfError for a macro function that does not exist."""
-    for name, value in expansion.commands.items():
+    """Raise JdfError for a macro function that does not exist, in a command or in an item."""
+    for name, value in (*expansion.commands.items(), *_items_with_macros(expansion)):
         for function in _CALL.findall(value):
             if function not in _FUNCTIONS and not _FILE_FUNCTION.fullmatch(function):
                 known = ", ".join(f"${each}()" for each in sorted(_FUNCTIONS))
@@ -45,6 +45,18 @@ def check_functions(block: Block, expansion: Expansion) -> None:
                     " pnxdqabfwu, and $(NAME) for a variable",
                     _line_with(block, f"${function}("),
                 )
+
+
+def _items_with_macros(expansion: Expansion) -> Iterator[tuple[str, str]]:
+    """Give the values of the queue statement's variables that HTCondor expands, each once."""
+    return iter(
+        dict.fromkeys(
+            (f"an item of {name}", value)
+            for row in expansion.rows
+            for name, value in zip(expansion.variables, row, strict=False)
+            if "$" in value
+        )
+    )
 
 
 def hints(block: Block, expansion: Expansion) -> Iterator[str]:
@@ -85,6 +97,7 @@ def _unused(block: Block, expansion: Expansion) -> Iterator[str]:
     if not suspects and not expansion.variables:
         return
     texts = [value for value in expansion.commands.values() if "$" in value]
+    texts += [value for _, value in _items_with_macros(expansion)]
     texts += [line.text for line in block.commands if _is_read_at_once(line.text)]
     used = {word.lower() for text in texts for word in _WORD.findall(text)}
     variables = expansion.variables
@@ -108,7 +121,10 @@ def _is_read_at_once(text: str) -> bool:
 
 
 def _line_with(block: Block, text: str) -> int:
-    """Return the last line that has this text, or the queue statement's: it is in an included file then."""
+    """Return the last line that has this text, or the queue statement's: it is in another file then."""
+    before, found, _ = block.queue.partition(text)
+    if found and block.line:
+        return block.line + before.count("\n")
     return next((each.number for each in reversed(block.commands) if text in each.text), block.line)
 
 
