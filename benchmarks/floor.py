@@ -28,6 +28,17 @@ with open(folder + "/new." + chunk, "wb") as file:
     pickle.dump(results, file, protocol=5)
 os.rename(folder + "/new." + chunk, folder + "/out." + chunk)
 """
+_SHARED = """\
+arguments = {folder}/job.py {folder} $(chunk)
+should_transfer_files = NO
+"""
+_SENT = """\
+arguments = job.py . $(chunk)
+should_transfer_files = YES
+when_to_transfer_output = ON_EXIT
+transfer_input_files = job.py, function, in.$(chunk)
+transfer_output_files = out.$(chunk)
+"""
 
 
 class Floor:
@@ -37,9 +48,17 @@ class Floor:
         self.schedd = schedd
 
     def map(
-        self, function: Callable[[Any], Any], items: Iterable[Any], sizes: Sequence[int]
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        sizes: Sequence[int],
+        *,
+        transfer: bool = False,
     ) -> dict[str, float]:
-        """Map in ``len(sizes)`` jobs of these many items; return the seconds of each part."""
+        """Map in ``len(sizes)`` jobs of these many items; return the seconds of each part.
+
+        With `transfer`, HTCondor sends the files, else the jobs see the folder.
+        """
         import cloudpickle
         import htcondor2
 
@@ -57,9 +76,8 @@ class Floor:
                 f"""
                 universe = vanilla
                 executable = {sys.executable}
-                arguments = {folder}/job.py {folder} $(chunk)
                 transfer_executable = False
-                should_transfer_files = NO
+                {(_SENT if transfer else _SHARED).format(folder=folder)}
                 initialdir = {folder}
                 log = {folder}/log
                 request_cpus = 1

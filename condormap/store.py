@@ -20,6 +20,8 @@
                 cluster.json    the cluster's id; written when HTCondor has given it
                 outcomes/       <chunk // 1000>/<chunk>.<attempt>
                 stdio/          <chunk // 1000>/<chunk>.out, .err; only those that are not empty stay
+                condormap/, slices/, saved/, condormap.outcome
+                                what jobs are sent that do not see the folder  (see condormap.place)
 
 A folder is made under another name and renamed when it is complete; a file is replaced in one step; a folder that
 is removed is renamed first. So whatever has its name is whole.
