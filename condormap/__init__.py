@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .cleaning import clean
     from .executor import CondorExecutor
     from .handle import CondorMap
+    from .integrations.process_pool import MapPool
     from .jobs.cluster import JobCluster
     from .jobs.group import JobGroup
     from .jobs.job import Job
@@ -40,6 +41,7 @@ _HOMES = {
     "JobGroup": "jobs.group",
     "JobOptions": "options",
     "JobStatus": "status",
+    "MapPool": "integrations.process_pool",
     "PersonalPool": "pool.personal",
     "clean": "cleaning",
     "condormap": "mapping",
@@ -60,6 +62,7 @@ __all__ = [
     "JobGroup",
     "JobOptions",
     "JobStatus",
+    "MapPool",
     "PersonalPool",
     "checkpoint",
     "clean",

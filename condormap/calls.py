@@ -9,6 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 SKIPPED = "condormap: cancelled before its job began"  # the argument of the CancelledError of such a call
@@ -37,6 +38,16 @@ class Caller:
             raise CancelledError(SKIPPED)
         function, args, kwargs = call
         return function(*args, **kwargs)
+
+
+def mapped(function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+    """Call a function with each of some items."""
+    return [function(item) for item in items]
+
+
+def star_mapped(function: Callable[..., Any], items: list[Any]) -> list[Any]:
+    """Call a function with the elements of each of some items."""
+    return [function(*item) for item in items]
 
 
 def cancelled_in(path: str) -> frozenset[int]:

@@ -11,8 +11,11 @@ from .errors import CondorError, StorageError, WaitTimeoutError
 from .handle import CondorMap
 from .listing import map_info
 from .locks import locked
+from .state import MapState
 from .tags import folder_of, rename_tag, unlink
 from .times import deadline
+
+_LAST_EVENTS = 5.0  # seconds that a job's last event may come after its last outcome
 
 
 def load(tag: str, *, with_input: bool = False, progress: bool | None = None) -> CondorMap:
@@ -76,6 +79,28 @@ def remove(tag: str, *, timeout: float = 30.0, force: bool = False) -> None:
                     raise
         store.discard(folder)
     unlink(tag, folder)
+
+
+def remove_finished(tag: str, state: MapState) -> None:
+    """Remove a map all of whose items are settled, as `remove` does, when the last events of its jobs are there.
+
+    Parameters
+    ----------
+    tag : str
+        The map's name.
+    state : MapState
+        Its state.
+
+    Raises
+    ------
+    CondormapError
+        As `remove`; the folder stays.
+    """
+    until = time.monotonic() + _LAST_EVENTS
+    while not all(each.cluster in state.jobs.gone for each in state.submissions) and time.monotonic() < until:
+        time.sleep(0.004)
+        state.poll()
+    remove(tag)
 
 
 def retag(old: str, new: str) -> None:

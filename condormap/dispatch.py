@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from .address import PoolAddress
 from .callqueue import Call, CallQueue
+from .capacity import jobs_at_once
 from .condor import Condor, connect
 from .errors import (
     CondormapError,
@@ -184,6 +185,10 @@ class Dispatcher:
             return True  # its job makes this file, and then reads the mark
         self._map.unmark([future.index])
         return False
+
+    def slots(self, options: JobOptions) -> int:
+        """Return how many jobs with these options the pool runs at once."""
+        return jobs_at_once(connect(self._address), options)
 
     def note_cancelled(self, future: CondorFuture) -> None:
         """Take note that a future was cancelled."""

@@ -136,6 +136,12 @@ class CondorExecutor(Executor):
         """What libraries look for, dask and joblib among them."""
         return self._dispatcher.max_workers or _MANY
 
+    @property
+    def slots(self) -> int:
+        """How many jobs the pool runs at once, or fewer where `max_workers` says so."""
+        slots, most = self._dispatcher.slots(self._options), self._dispatcher.max_workers
+        return slots if most is None else min(slots, most)
+
     def with_options(self, *, chunksize: int | str | None = None, **options: Any) -> Self:
         """Return this executor with other options for the calls that are submitted through what is returned.
 

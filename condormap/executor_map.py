@@ -10,7 +10,6 @@ import contextlib
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from .address import PoolAddress
 from .callqueue import Call
 from .calls import cancelled_in
 from .capacity import jobs_at_once
-from .catalog import remove
+from .catalog import remove_finished
 from .chunks import plan_chunks
 from .condor import connect
 from .errors import (
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
     from .jobs.job import Job
 
 _FUNCTION = "condormap.CondorExecutor"  # what the map's record has as its function
-_LAST_EVENTS = 5.0  # seconds that a job's last event may come after its outcome
 
 
 class ExecutorMap:
@@ -298,15 +296,8 @@ class ExecutorMap:
         CondormapError
             That could not be done; `condormap.remove` does it later.
         """
-        until = time.monotonic() + _LAST_EVENTS
-        while not self._all_gone() and time.monotonic() < until:  # the daemons write the last events of jobs
-            time.sleep(0.004)
-            self.state.poll()
         self.close()
-        remove(self.record.tag)
-
-    def _all_gone(self) -> bool:
-        return all(submission.cluster in self.state.jobs.gone for submission in self.state.submissions)
+        remove_finished(self.record.tag, self.state)
 
 
 class _Batch:

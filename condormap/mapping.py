@@ -10,6 +10,7 @@ from typing import Any
 from . import store, timings
 from .address import PoolAddress
 from .capacity import jobs_at_once
+from .catalog import remove_finished
 from .chunks import plan_chunks
 from .condor import connect
 from .errors import InvalidInputError
@@ -153,8 +154,21 @@ def condormap(
 
 
 def map(func: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) -> list[Any]:
-    """Return ``list(map(func, *iterables))``, computed on the pool; takes the options of `condormap`."""
-    return condormap(func, *iterables, **options).results()
+    """Return ``list(map(func, *iterables))``, computed on the pool; takes the options of `condormap`.
+
+    The map is removed again, unless it was given a `tag`. This is what SciPy takes as ``workers=``.
+    """
+    m = condormap(func, *iterables, **options)
+    keep = options.get("tag") is not None
+    try:
+        return m.results()
+    except BaseException:
+        if not keep:
+            m.remove()
+        raise
+    finally:
+        if not keep:
+            remove_finished(m.tag, m._state)
 
 
 def _check_call(

@@ -36,9 +36,12 @@ class CallerInJob:
         """Be a function, as which it is pickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _InJob(getattr, _InJob(importlib.import_module, "condormap_job.calls"), "Caller"), (
-            str(self._cancelled),
-        )
+        return in_job("Caller"), (str(self._cancelled),)
+
+
+def in_job(name: str) -> Any:
+    """Return what becomes, in the job, something of `condormap.calls` in the bundle."""
+    return _InJob(getattr, _InJob(importlib.import_module, "condormap_job.calls"), name)
 
 
 class _InJob:
@@ -48,7 +51,10 @@ class _InJob:
         self._function = function
         self._args = args
 
-    def __call__(self) -> None:
+    def __repr__(self) -> str:
+        return str(self._args[-1])
+
+    def __call__(self, *_: Any) -> None:
         """Be something that can be called, as pickle demands."""
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -30,6 +30,7 @@ def test_the_public_names() -> None:
         "JobGroup",
         "JobOptions",
         "JobStatus",
+        "MapPool",
         "PersonalPool",
         "checkpoint",
         "clean",

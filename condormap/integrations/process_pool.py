@@ -1,0 +1,288 @@
+"""MapPool: the interface of `multiprocessing.Pool` on an HTCondor pool."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, as_completed, wait
+from functools import partial
+from typing import Any, Generic, Self, TypeVar
+
+from ..address import PoolAddress
+from ..chunks import plan_chunks
+from ..executor import CondorExecutor
+from ..pool.personal import PersonalPool
+from ..sending import in_job
+
+T = TypeVar("T")
+
+
+class MapPool:
+    """A pool as of `multiprocessing.Pool`, whose workers are jobs: for emcee, dynesty and whatever takes a pool.
+
+    Functions and items travel as with `condormap`, so that lambdas and closures do. A call of `map` or `starmap`
+    sends the function once for each job.
+
+    Parameters
+    ----------
+    processes : int or None
+        How many jobs may be in the queue at once; None for no limit.
+    pool, schedd
+        The pool, as for `condormap`.
+    **options
+        What each job asks for, as for `condormap`.
+
+    Attributes
+    ----------
+    size : int
+        How many jobs the pool runs at once.
+
+    Examples
+    --------
+    >>> from condormap import MapPool
+    >>> with MapPool() as pool:
+    ...     pool.map(abs, [-1, -2])
+    [1, 2]
+    """
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        *,
+        pool: PersonalPool | PoolAddress | str | None = None,
+        schedd: str | None = None,
+        **options: Any,
+    ) -> None:
+        self._executor = CondorExecutor(processes, pool=pool, schedd=schedd, **options)
+        self._each = self._executor.with_options(chunksize=1)
+        self._running = True
+
+    def __repr__(self) -> str:
+        return f"<MapPool {self._executor.tag}>"
+
+    @property
+    def size(self) -> int:
+        """How many jobs the pool runs at once."""
+        return self._executor.slots
+
+    @property
+    def _processes(self) -> int:
+        """What libraries look for that know `multiprocessing.Pool`."""
+        return self.size
+
+    # -- calls -----------------------------------------------------------------------------------------------
+
+    def apply(
+        self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None
+    ) -> T:
+        """Return ``func(*args, **kwds)``."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(
+        self,
+        func: Callable[..., T],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] | None = None,
+        callback: Callable[[T], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult[T]:
+        """Have the function called, and return what its result can be had from."""
+        self._check_running()
+        future = self._executor.submit(func, *args, **(kwds or {}))
+        return AsyncResult([future], lambda: future.result(), callback, error_callback)
+
+    def map(self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None = None) -> list[T]:
+        """Return ``list(map(func, iterable))``."""
+        return self.map_async(func, iterable, chunksize).get()
+
+    def map_async(
+        self,
+        func: Callable[[Any], T],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[list[T]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult[list[T]]:
+        """Do as `map`, without waiting."""
+        return self._in_chunks("mapped", func, iterable, chunksize, callback, error_callback)
+
+    def starmap(
+        self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
+    ) -> list[T]:
+        """Return ``list(itertools.starmap(func, iterable))``."""
+        return self.starmap_async(func, iterable, chunksize).get()
+
+    def starmap_async(
+        self,
+        func: Callable[..., T],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[T]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult[list[T]]:
+        """Do as `starmap`, without waiting."""
+        return self._in_chunks("star_mapped", func, iterable, chunksize, callback, error_callback)
+
+    def imap(
+        self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> Iterator[T]:
+        """Return an iterator over the results, in order; an error does not end it."""
+        return _Results(self._submit_all(func, iterable, chunksize))
+
+    def imap_unordered(
+        self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None = None
+    ) -> Iterator[T]:
+        """Return an iterator over the results, as they come; an error does not end it."""
+        return _Results(as_completed(self._submit_all(func, iterable, chunksize)))
+
+    def _submit_all(
+        self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None
+    ) -> list[Future[T]]:
+        self._check_running()
+        executor = self._executor if chunksize is None else self._executor.with_options(chunksize=chunksize)
+        return [executor.submit(func, item) for item in iterable]
+
+    def _in_chunks(
+        self,
+        how: str,
+        func: Callable[..., T],
+        iterable: Iterable[Any],
+        chunksize: int | None,
+        callback: Callable[[list[T]], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+    ) -> AsyncResult[list[T]]:
+        self._check_running()
+        items = list(iterable)
+        size = "auto" if chunksize is None else chunksize
+        chunks = plan_chunks(len(items), chunksize=size, slots=self.size if items else 1)
+        run = in_job(how)
+        futures = [self._each.submit(run, func, items[chunk.start : chunk.stop]) for chunk in chunks]
+
+        def results() -> list[T]:
+            return list(itertools.chain.from_iterable(future.result() for future in futures))
+
+        return AsyncResult(futures, results, callback, error_callback)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    def _check_running(self) -> None:
+        if not self._running:
+            raise ValueError("Pool not running")
+
+    def close(self) -> None:
+        """Take no more calls."""
+        self._running = False
+        self._executor.shutdown(wait=False)
+
+    def terminate(self) -> None:
+        """Take no more calls, and cancel those whose jobs have not begun."""
+        self._running = False
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def join(self) -> None:
+        """Wait for all calls, after `close` or `terminate`."""
+        if self._running:
+            raise ValueError("Pool is still running")
+        self._executor.shutdown()
+
+    def __enter__(self) -> Self:
+        self._check_running()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End as `multiprocessing.Pool` does: what has not begun is cancelled."""
+        self.terminate()
+        self.join()
+
+    def __reduce__(self) -> Any:
+        raise NotImplementedError("a MapPool cannot be passed to a job or pickled")
+
+
+class AsyncResult(Generic[T]):
+    """The result of a call that may not have ended, as of `multiprocessing.pool`.
+
+    Parameters
+    ----------
+    futures : list of Future
+        What it depends on.
+    result : callable
+        Returns the result, or raises the error, when these are done.
+    callback, error_callback : callable or None
+        Called with the result, or the error.
+    """
+
+    def __init__(
+        self,
+        futures: list[Any],
+        result: Callable[[], T],
+        callback: Callable[[T], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+    ) -> None:
+        self._futures = futures
+        self._result = result
+        if callback is not None or error_callback is not None:
+            left = itertools.count(len(futures) - 1, -1)
+            for future in futures:  # all call back from one thread
+                future.add_done_callback(partial(self._call_back, left, callback, error_callback))
+            if not futures and callback is not None:
+                callback(result())
+
+    def _call_back(
+        self,
+        left: Iterator[int],
+        callback: Callable[[T], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+        _: Future[Any],
+    ) -> None:
+        if next(left):
+            return
+        try:
+            value = self._result()
+        except BaseException as error:
+            if error_callback is not None:
+                error_callback(error)
+        else:
+            if callback is not None:
+                callback(value)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the call has ended, for so many seconds at most."""
+        wait(self._futures, timeout)
+
+    def ready(self) -> bool:
+        """Tell whether the call has ended."""
+        return all(future.done() for future in self._futures)
+
+    def successful(self) -> bool:
+        """Tell whether it ended without an error; a ValueError if it has not ended."""
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return all(not future.cancelled() and future.exception() is None for future in self._futures)
+
+    def get(self, timeout: float | None = None) -> T:
+        """Return the result, or raise the error.
+
+        Raises
+        ------
+        TimeoutError
+            So many seconds were not enough.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        for future in self._futures:  # the first error ends the wait
+            future.result(None if until is None else until - time.monotonic())
+        return self._result()
+
+
+class _Results(Iterator[T]):
+    """Results of futures; no generator, for it goes on after one that raised."""
+
+    def __init__(self, futures: Iterable[Future[T]]) -> None:
+        self._futures = iter(futures)
+
+    def __next__(self) -> T:
+        return next(self._futures).result()
+
+    def next(self, timeout: float | None = None) -> T:
+        """Return the next result; see `multiprocessing.pool`."""
+        return next(self._futures).result(timeout)
