@@ -215,7 +215,7 @@ def test_what_condor_submit_cannot_read(text: str, said: str, path: str, line: i
         ("a = $(b)\nb = $(a)\ninclude : $(a)\nqueue\n", 3, "$(a) -> $(b) -> $(a)"),
         ("n = $(m)\nm = $(n)\nqueue $(n)\n", 3, "$(n) -> $(m) -> $(n)"),
         ("arguments = $(x)\nqueue x from (\na $(x)\n)\n", 4, "$(x) -> $(x)"),
-        ("arguments = $(x)\ny = $(X)\nqueue x from (\n1\n$(y)\n)\n", 4, "$(x) -> $(y) -> $(x)"),
+        ("arguments = $(x)\ny = $(X)\nqueue x from (\n1\n$(y)\n)\n", 5, "$(x) -> $(y) -> $(x)"),
         ("arguments = $(x)\nqueue x,y from (\n$(y) 1\n$(y) $(x)\n)\n", 4, "$(x) -> $(y) -> $(x)"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from condormap.errors import (
 )
 from condormap.events import EventType
 from condormap.jobs.actions import literal
+from condormap.jobs.explain import explain
 
 SLEEP = {"executable": "/bin/sleep", "arguments": "2000"}
 TRUE = {"executable": "/bin/true"}
@@ -504,6 +506,47 @@ def test_explain_of_a_job_that_waits_for_its_turn() -> None:
 def test_explain_of_a_held_job_says_what_to_do() -> None:
     job = submitted({**SLEEP, "hold": "true"})
     assert "What to do: " in job.explain()
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "words"),
+    [
+        (34, 102, "edit(RequestMemory=...) asks for more"),
+        (21, 102, "edit(RequestMemory=...) asks for more"),
+        (34, 104, "edit(RequestDisk=...) asks for more"),
+        (6, 2, "release() it; or submit() another"),
+        (22, 0, "make its event log writable"),
+        (99, 0, "mend the reason and release() it"),
+    ],
+)
+def test_the_advice_about_a_hold_is_for_plain_jobs(
+    code: int, subcode: int, words: str, pool: PersonalPool
+) -> None:
+    ad = {"ClusterId": 1, "ProcId": 0, "JobStatus": 5, "HoldReasonCode": code, "HoldReasonSubCode": subcode}
+    job = Job.from_ad(ad, pool=pool)
+    (text,) = explain(job._parts()).values()
+    assert words in text
+    assert "map" not in text
+    assert "memory=" not in text
+
+
+def test_the_error_of_a_held_job_says_what_to_do_with_a_plain_job() -> None:
+    job = submitted({**TRUE, "executable": "/no/such", "transfer_executable": "false"})
+    with pytest.raises(
+        JobHeldError, match=r"code 6, subcode 2.*It stays in the queue: put the program.* release\(\)"
+    ):
+        job.wait(60)
+
+
+def test_explain_of_a_job_that_is_to_start_later() -> None:
+    later = int(time.time()) + 3600
+    text = submitted({**SLEEP, "deferral_time": str(later)}).explain()
+    assert "It is not to start before " in text
+    assert "fulfil" not in text
+    assert "What to do" not in text
+    text = submitted({**SLEEP, "deferral_time": str(later), "request_memory": "1000000"}).explain()
+    assert "RequestMemory is 1000000" in text
+    assert "DeferralTime" not in text
 
 
 def test_a_job_as_html() -> None:

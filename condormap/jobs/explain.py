@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..condor import Condor, Match
-from ..status import JobStatus, hold_advice
+from ..status import JobStatus
+from .holds import advice
 from .part import JobKey, Part, by_schedd, constraint
 from .record import JobRecord
 
+_DEFERRAL = "DeferralTime"
 _ATTRIBUTES = [
     *(
         "ClusterId",
@@ -53,7 +56,7 @@ def explain(parts: Sequence[Part]) -> dict[JobKey, str]:
 def _state(job: str, record: JobRecord) -> Iterator[str]:
     yield f"{job}: {record.in_words()}."
     if record.status is JobStatus.HELD:
-        yield f"What to do: {hold_advice(record.code, record.subcode)}."
+        yield f"What to do: {advice(record.code, record.subcode)}."
 
 
 def _waiting(condor: Condor, parts: Sequence[Part]) -> dict[JobKey, list[str]]:
@@ -70,7 +73,7 @@ def _waiting(condor: Condor, parts: Sequence[Part]) -> dict[JobKey, list[str]]:
             if (match := matches.get(id)) is None:
                 sentences.append("It has just left the queue.")
                 continue
-            sentences += _matching(match)
+            sentences += _deferred(match) if _starts_later(ads.get(id, {})) else _matching(match)
             sentences += limits if match.n_willing else []
     return told
 
@@ -78,8 +81,10 @@ def _waiting(condor: Condor, parts: Sequence[Part]) -> dict[JobKey, list[str]]:
 def _noted(ad: Mapping[str, Any]) -> Iterator[str]:
     """Say what the schedd and the negotiator have noted in the job's ad."""
     now = ad.get("ServerTime") or time.time()
-    if (deferred := ad.get("DeferralTime")) and isinstance(deferred, int) and deferred > now:
-        yield f"It is not to start before {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(deferred))}."
+    if _starts_later(ad):
+        start = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ad["DeferralTime"]))
+        yield f"It is not to start before {start} (deferral_time), and gets no slot until shortly before."
+        return
     if ad.get("NumJobStarts"):
         why = ad.get("VacateReason") or ad.get("LastVacateReason")
         yield f"It has started {ad['NumJobStarts']} times before" + (
@@ -91,6 +96,18 @@ def _noted(ad: Mapping[str, Any]) -> Iterator[str]:
     elif not ad.get("LastMatchTime"):
         waiting = max(0, int(now - (ad.get("QDate") or now)))
         yield f"The negotiator has not decided about it yet; it was submitted {waiting} s ago."
+
+
+def _starts_later(ad: Mapping[str, Any]) -> bool:
+    deferred = ad.get("DeferralTime")
+    return isinstance(deferred, int) and deferred > (ad.get("ServerTime") or time.time())
+
+
+def _deferred(match: Match) -> Iterator[str]:
+    """Say what else than the time stands against a job that is to start later."""
+    clauses = [clause for clause in match.clauses if _DEFERRAL not in clause["text"]]
+    if any(clause["n_slots"] == 0 for clause in clauses):
+        yield from _matching(replace(match, clauses=clauses, n_fit=0))
 
 
 def _matching(match: Match) -> Iterator[str]:

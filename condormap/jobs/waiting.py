@@ -19,8 +19,9 @@ from ..errors import (
     UnreachableError,
 )
 from ..patience import Patience
-from ..status import JobStatus, hold_advice
+from ..status import JobStatus
 from ..times import deadline
+from .holds import advice
 from .part import Part
 from .queue import look_anew, refresh
 from .record import JobRecord
@@ -200,7 +201,7 @@ def _raise_held(pending: Sequence[tuple[Part, int]], n_held: int) -> None:
     )
     raise JobHeldError(
         f"job {job} is on hold: {record.hold_in_words()}{others}. It stays in the queue:"
-        f" {hold_advice(record.code, record.subcode)}",
+        f" {advice(record.code, record.subcode)}",
         job=job,
         code=record.code,
         subcode=record.subcode,
