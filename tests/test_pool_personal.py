@@ -171,7 +171,8 @@ def test_it_publishes_what_it_really_has(pool: PersonalPool) -> None:
 
 
 def test_the_log_of_a_daemon_can_be_read(pool: PersonalPool) -> None:
-    assert any("STARTING UP" in line for line in pool.logs("schedd", 10_000))
+    assert any("STARTING UP" in line for line in pool.logs("master", 10_000))
+    assert len(pool.logs("schedd", 3)) == 3
     with pytest.raises(
         InvalidInputError, match=r"its logs: CollectorLog, .*SchedLog"
     ):  # and no address files
