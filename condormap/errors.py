@@ -113,11 +113,12 @@ class JdfError(InvalidInputError):
     path : str
         The file; ``"<text>"`` for a description that is not in one, empty for commands that are not text.
     line : int
-        The line, counted from 1.
+        The line, counted from 1; 0 where it is about the whole file.
     """
 
     def __init__(self, message: str, *, path: str = "<text>", line: int = 0) -> None:
-        super().__init__(f"{path}:{line}: {message}" if path else message)
+        where = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
+        super().__init__(where + message)
         self.path = path
         self.line = line
 

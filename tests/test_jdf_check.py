@@ -51,6 +51,11 @@ def checked(text: str, condor: Condor) -> list[Block]:
         ("executable = nowhere.sh\nqueue\n", 1, "nowhere.sh does not exist"),
         ("executable = sleep\nqueue\n", 1, "HTCondor does not look through PATH: write "),
         ("arguments = 1\nqueue\n", 2, "no executable is given"),
+        (
+            "executible = /bin/sleep\nqueue\n",
+            2,
+            "statement: 'executible' is no submit command, did you mean it?",
+        ),
         (f"{SLEEP}input = nothing.txt\nqueue\n", 2, "nothing.txt does not exist"),
         (f"{SLEEP}transfer_input_files = my.job, nothing.txt\nqueue\n", 2, "my.job does not exist"),
         (f"{SLEEP}initialdir = nowhere\nqueue\n", 2, "nowhere does not exist"),

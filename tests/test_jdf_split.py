@@ -129,7 +129,7 @@ def test_a_list_or_value_without_an_end_is_an_error_with_its_first_line(text: st
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(JdfError, match=r"nothing\.job:0: the file cannot be read: No such file"):
+    with pytest.raises(JdfError, match=r"nothing\.job: the file cannot be read: No such file"):
         read_jdf(tmp_path / "nothing.job")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from condormap.errors import (
     JobRemovedError,
     NoSuchJobError,
     NotAuthorizedError,
+    SerializationError,
     SubmitRefusedError,
     UnsubmittedJobError,
 )
@@ -161,6 +164,36 @@ def test_a_cluster_in_words_and_as_html() -> None:
     assert "and 10 more" in cluster._repr_html_()
 
 
+def test_clusters_are_equal_by_their_ids_and_jobs() -> None:
+    cluster, other = submitted(HELD, 3), submitted(HELD, 3)
+    again = JobCluster.from_queue(cluster.id)
+    assert cluster == again == cluster[:] == cluster[0:3]
+    assert len({cluster, again, other}) == 2
+    assert cluster != other
+    assert cluster != cluster[0:2]
+    held_back = JobCluster(HELD, 3)
+    assert held_back == held_back != JobCluster(HELD, 3)
+    with pytest.raises(TypeError, match="no hash before it is submitted"):
+        hash(held_back)
+
+
+def test_clusters_and_jobs_are_united_to_groups() -> None:
+    one, other = submitted(HELD, 2), submitted(HELD, 2)
+    for union, n_jobs in ((one | other, 4), (one | other[0], 3), (one[1] | other, 3), (one[0] | one[1], 2)):
+        assert type(union) is JobGroup
+        assert len(union) == n_jobs
+    with pytest.raises(TypeError):
+        _ = one | {0: "job"}
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy], ids=lambda each: each.__name__)
+def test_jobs_are_not_pickled_or_copied(copied: Callable[[object], object]) -> None:
+    cluster = submitted(HELD, 2)
+    for jobs in (cluster, cluster[0], JobGroup([cluster]), JobCluster(HELD)):
+        with pytest.raises(SerializationError, match=r"pass its id.*from_queue"):
+            copied(jobs)
+
+
 # -- factories -------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +233,15 @@ def test_a_removed_factory_s_jobs_are_removed_also_those_never_made(again: bool)
     assert cluster[5].remove_reason == "its cluster was removed before the job was made"
 
 
+def test_a_factory_that_is_removed_while_on_hold_has_no_held_jobs_left() -> None:
+    cluster = submitted({**FACTORY, "arguments": "2000"}, 6)
+    cluster.hold()
+    assert set(cluster.status.values()) == {JobStatus.HELD}
+    cluster.remove()
+    assert set(cluster.status.values()) == {JobStatus.REMOVED}
+    assert cluster[5].remove_reason == "its cluster was removed before the job was made"
+
+
 # -- groups ----------------------------------------------------------------------------------------------------
 
 
@@ -210,6 +252,37 @@ def test_a_group_from_data_submits_a_cluster_for_each_override() -> None:
     assert set(group.status.values()) == {JobStatus.HELD}
     assert group.release()["TotalSuccess"] == 3
     assert repr(group).startswith("<JobGroup of 3 clusters: 3 jobs, ")
+
+
+def test_an_error_of_a_group_from_data_names_the_override() -> None:
+    wrong: list[dict[str, object]] = [{"arguments": str(n)} for n in range(40)]
+    for commands, error, text in (
+        ({"executable": "/nowhere"}, JdfError, "overrides[37]: executable: /nowhere does not exist"),
+        ({"arguments": "a\nqueue 5"}, InvalidInputError, "overrides[37]: arguments: the value has a newline"),
+        (
+            {"request_memory": "lots of it"},
+            SubmitRefusedError,
+            "overrides[37]: HTCondor can make no job of it: ",
+        ),
+        (
+            "arguments",
+            InvalidInputError,
+            "overrides[37]: overrides are mappings of submit commands, not a str",
+        ),
+    ):
+        wrong[37] = commands  # type: ignore[assignment]
+        with pytest.raises(error) as caught:
+            JobGroup.from_data(HELD, wrong)
+        assert str(caught.value).startswith(text)
+    base = "executable = /bin/sleep\ninput = $(file)\n"
+    with pytest.raises(JdfError, match=r"^overrides\[1\], <text>:2: input: .*/nothing does not exist"):
+        JobGroup.from_data(base, [{"file": "/dev/null"}, {"file": "/nothing"}])
+
+
+def test_what_is_doubtful_in_all_of_a_group_is_told_once() -> None:
+    with pytest.warns(UserWarning, match=r"^overrides\[0\]: nothing uses 'reqest_memory'") as warned:
+        JobGroup.from_data({**HELD, "reqest_memory": "5"}, [{}, {}, {}])
+    assert len(warned) == 1
 
 
 def test_a_group_can_be_held_back() -> None:
@@ -374,3 +447,8 @@ def test_a_job_that_is_gone_without_a_trace_is_lost(other_pool: PersonalPool) ->
         lost.wait(30)
     assert lost.status is JobStatus.REMOVED
     assert lost["ClusterId"] == 999
+
+
+def test_an_empty_path_is_no_file() -> None:
+    with pytest.raises(InvalidInputError, match="this one is empty"):
+        JobCluster.from_jdf("")

@@ -131,7 +131,8 @@ def test_text_that_makes_several_jobs_is_refused_and_the_error_names_the_cluster
     [
         ({"executable": "/bin/true\nqueue 5"}, "newline"),
         ({"executable = /bin/true\nqueue 5": "x"}, "no submit command"),
-        ({"queue": "5"}, "no submit command"),
+        ({"queue": "5"}, "a statement of job description files"),
+        ({"Include": "x"}, "a statement of job description files"),
         ({"executable": "/bin/true\\"}, "backslash"),
         ({"executable": ["/bin/true"]}, "not a list"),
         ({1: "x"}, "no submit command"),

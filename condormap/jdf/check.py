@@ -69,8 +69,8 @@ def check(
             continue
         _check_block(block, expansion, run_folder)
         for text in (*macros.hints(block, expansion), *_failures(block, expansion)):
-            if text not in told:
-                told.add(text)
+            if (same := text.removeprefix(str(block.path))) not in told:
+                told.add(same)
                 warnings.warn(text, stacklevel=2)
         if expansion.n_jobs > _FEW and not _is_factory(expansion):
             _check_limit(block, expansion.n_jobs, condor)
@@ -125,7 +125,9 @@ def refused(block: Block, error: CondorError, rest: str = _NOTHING) -> Condormap
         line, override = mistakes.line_of(block, error.said)
         told = f" (given besides the file: {override})" if override else ""
         message = f"HTCondor can make no job of it: {error.said}{told}. {rest}"
-        return block.error(message, line) if block.line else SubmitRefusedError(message, said=error.said)
+        if block.line or line:
+            return block.error(message, line)
+        return SubmitRefusedError(block.place(0) + message, said=error.said)
     if isinstance(error, SubmitRefusedError) or rest != _NOTHING:
         return type(error)(f"{block.place(0)}{str(error).removesuffix(f'. {_NOTHING}')}. {rest}")
     return error
@@ -171,7 +173,7 @@ def _check_block(block: Block, expansion: Expansion, folder: Path) -> None:
             "an item is empty, which HTCondor does not take with max_idle or max_materialize; remove that line"
         )
     for values in expansion.values:
-        check_files(block, values, folder)
+        check_files(block, values, folder, expansion.commands)
 
 
 def _check_limit(block: Block, n_jobs: int, condor: Condor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,7 +55,7 @@ def _named(values: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def check_files(block: Block, expanded: Mapping[str, str], folder: Path) -> None:
+def check_files(block: Block, expanded: Mapping[str, str], folder: Path, names: Iterable[str] = ()) -> None:
     """Check the files of a job; raise JdfError for one that is not there.
 
     Parameters
@@ -65,6 +66,8 @@ def check_files(block: Block, expanded: Mapping[str, str], folder: Path) -> None
         The values of the commands in `WANTED`, for this job.
     folder : Path
         What relative paths are relative to.
+    names : iterable of str, optional
+        All commands, to find one that was mistyped.
     """
     values = _named(expanded)
     executable = values.get("executable", "")
@@ -72,7 +75,9 @@ def check_files(block: Block, expanded: Mapping[str, str], folder: Path) -> None
     if values.get("universe", "").lower() in _NO_EXECUTABLE:
         needs_none = True
     if not executable and not needs_none:
-        raise block.error("no executable is given, for this queue statement")
+        similar = difflib.get_close_matches("executable", map(str.lower, names), 1, 0.8)
+        hint = f": {similar[0]!r} is no submit command, did you mean it?" if similar else ""
+        raise block.error(f"no executable is given, for this queue statement{hint}")
     if values.get("skip_filechecks", "").lower() in ("true", "t", "yes", "1"):
         return
     initial = folder / values.get("initialdir", "")

@@ -34,6 +34,7 @@ _HERE = re.compile(r"[^\s=:]+\s+@=\s*(.*)")  # name @=tag, up to a line @tag
 _IF = re.compile(r":?\s*(if|endif)(?=\s|$)", re.IGNORECASE)
 _SAYS_NOTHING = re.compile(r"\s*(#|$|:?\s*(if|elif|else|endif)\b)", re.IGNORECASE)
 _COMMAND = re.compile(r"[+-]?[A-Za-z_][A-Za-z0-9_.]*")
+_STATEMENTS = frozenset({"queue", "iterate", "include", "use", "if", "elif", "else", "endif"})
 _ATTRIBUTE = re.compile(r"^(\+|-|my\.)")
 
 
@@ -69,7 +70,7 @@ class Block:
     line : int
         The line of the queue statement; 0 for commands that were not given as text.
     path : Path or None
-        The file.
+        The file, or what else tells whose mistakes its mistakes are.
     overrides : tuple of str
         The names of the commands that were given besides it.
     n_jobs : int or None
@@ -95,12 +96,13 @@ class Block:
 
     def error(self, message: str, line: int | None = None) -> JdfError:
         """Return the error for a mistake at `line`, or at the queue statement."""
-        path = str(self.path or "<text>") if self.line else ""
-        return JdfError(message, path=path, line=line or self.line)
+        path = self.path or ("<text>" if self.line else "")
+        return JdfError(message, path=str(path), line=line or self.line)
 
     def place(self, line: int) -> str:
         """Return where a line is, as errors say it: ``my.job:3: ``."""
-        return f"{self.path or '<text>'}:{line or self.line}: " if self.line else ""
+        number = line or self.line
+        return f"{self.path or '<text>'}:{number}: " if number else f"{self.path}: " if self.path else ""
 
 
 def read_jdf(path: str | os.PathLike[str], **overrides: object) -> list[Block]:
@@ -194,8 +196,12 @@ def command_lines(commands: Mapping[str, object]) -> list[str]:
     lines = []
     names: dict[str, str] = {}
     for name, value in commands.items():
-        if not isinstance(name, str) or not _COMMAND.fullmatch(name) or name.lower() == "queue":
+        if not isinstance(name, str) or not _COMMAND.fullmatch(name):
             raise InvalidInputError(f"{name!r} is no submit command")
+        if name.lower() in _STATEMENTS:
+            raise InvalidInputError(
+                f"{name!r} is no submit command, but a statement of job description files: it works in text only"
+            )
         other = names.setdefault(_ATTRIBUTE.sub("my.", name.lower()), name)
         if other != name:
             raise InvalidInputError(f"{other!r} and {name!r} are the same to HTCondor: leave one out")

@@ -83,7 +83,10 @@ def act(parts: Sequence[Part], action: Action, reason: str, key: Key) -> ActionR
         totals[name] = totals.get(name, 0) + n
     for part in parts:
         if action is Action.REMOVE:
-            part.state.removed_here.update(proc for proc in part.procs if not done.why_not[part, proc])
+            removed = {proc for proc in part.procs if not done.why_not[part, proc]}
+            part.state.removed_here.update(removed)
+            for proc in removed.intersection(part.state.unmade):
+                part.state.record(proc).never_made()
         if action is Action.RELEASE:
             part.state.released_at = time.monotonic()
         if action in (Action.RELEASE, Action.REMOVE):

@@ -178,6 +178,21 @@ class JobCluster(Several[int], Described):
         rows = ((f"{state.cluster}.{proc}", state.record(proc)) for proc in self._part.procs)
         return jobs_html(repr(self).strip("<>"), rows)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, JobCluster) or self._part is None or other._part is None:
+            return self is other
+        same = self._identity == other._identity
+        return same and list(self._part.procs) == list(other._part.procs)
+
+    def __hash__(self) -> int:
+        if self._part is None:
+            raise TypeError("a JobCluster has no hash before it is submitted, for it has no id")
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[int, int]:
+        return id(self._submitted.state.condor), self.id
+
     @property
     def _submitted(self) -> Part:
         if self._part is None:

@@ -60,6 +60,8 @@ class Described(ABC):
             raise InvalidInputError(
                 f"from_jdf takes the path of a file, not a {type(path).__name__}: {path!r}; from_text takes text"
             )
+        if not os.fspath(path):
+            raise InvalidInputError("from_jdf takes the path of a file, and this one is empty")
         return cls._from_blocks(read_jdf(path, **overrides), submit, pool, schedd)
 
     @classmethod

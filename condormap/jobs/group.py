@@ -8,7 +8,7 @@ from typing import Any, Self, overload
 
 from ..condor import Condor, connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
-from ..jdf.split import Block, parse_jdf
+from ..jdf.split import Block
 from ..paths import current_folder
 from ..pool.choose import choose_pool
 from .cluster import JobCluster
@@ -17,7 +17,8 @@ from .job import Job
 from .part import Part
 from .several import Several
 from .state import ClusterState
-from .submit import Commands, PoolChoice, blocks_of, is_local, submit_blocks
+from .steering import Steered
+from .submit import Commands, PoolChoice, blocks_of, is_local, submit_blocks, with_commands
 from .table import html, in_words, jobs_html
 
 
@@ -31,17 +32,17 @@ class JobGroup(Several[Job], Described):
 
     Parameters
     ----------
-    members : iterable of JobGroup, JobCluster or Job
+    members : iterable of JobGroup, JobCluster and Job
         What it has, submitted; a job that comes twice is taken once.
     """
 
-    def __init__(self, members: Iterable[JobGroup | JobCluster | Job] = ()) -> None:
+    def __init__(self, members: Iterable[Steered] = ()) -> None:
         self._blocks: tuple[Block, ...] | None = None
         self._pool: PoolChoice = None
         self._schedd: str | None = None
         found: dict[tuple[int, int], Part] = {}
         for each in members if isinstance(members, Iterable) else (members,):
-            if not isinstance(each, Job | JobCluster | JobGroup):
+            if not isinstance(each, Steered):
                 raise InvalidInputError(
                     f"a JobGroup has JobGroups, JobClusters and Jobs, and not a {type(each).__name__}: {each!r}"
                 )
@@ -91,15 +92,11 @@ class JobGroup(Several[Job], Described):
                 "overrides are mappings of submit commands, one for each cluster, in a list or another iterable;"
                 f" not a {type(overrides).__name__}: {overrides!r}"
             )
-        common = "".join(line.text for line in blocks_of(base, count)[0].commands)
-        blocks = []
-        for own in overrides:
-            if not isinstance(own, Mapping):
-                raise InvalidInputError(
-                    f"overrides are mappings of submit commands, not a {type(own).__name__}: {own!r}"
-                )
-            text = "".join(line.text for line in blocks_of(own, count)[0].commands)
-            blocks += parse_jdf(f"{common}{text}queue {count}\n")
+        (common,) = blocks_of(base, count)
+        text = ", <text>" if common.line else ""
+        blocks = [
+            with_commands(common, own, f"overrides[{index}]{text}") for index, own in enumerate(overrides)
+        ]
         return cls._from_blocks(blocks, submit, pool, schedd)
 
     def submit(self) -> list[int]:
@@ -153,15 +150,7 @@ class JobGroup(Several[Job], Described):
             chosen.setdefault(state, []).append(proc)
         return self._of(Part(state, tuple(procs)) for state, procs in chosen.items())
 
-    def __or__(self, other: JobGroup | JobCluster | Job) -> JobGroup:
-        if not isinstance(other, Job | JobCluster | JobGroup):
-            return NotImplemented
-        return JobGroup([self, other])
-
-    def __ror__(self, other: JobCluster | Job) -> JobGroup:
-        return JobGroup([other, self]) if isinstance(other, Job | JobCluster) else NotImplemented
-
-    def union(self, *others: JobGroup | JobCluster | Job) -> JobGroup:
+    def union(self, *others: Steered) -> JobGroup:
         """Return the group of all jobs of this one and of others."""
         return JobGroup([self, *others])
 

@@ -126,5 +126,5 @@ class ClusterState:
         if reason != self.paused:
             self.paused = reason
             for proc in self.unmade:
-                if not (record := self.record(proc)).in_log:
+                if not (record := self.record(proc)).in_log and not record.ended:
                     record.factory_paused(reason)

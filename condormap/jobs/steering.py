@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..condor import Action
+from ..errors import SerializationError
 from ..status import JobStatus
 from .actions import ActionResult, act, edit
 from .part import Part, counts
 from .queue import refresh
 from .state import ClusterState
 from .waiting import WaitFor, wait
+
+if TYPE_CHECKING:
+    from .group import JobGroup
 
 
 class Steered(ABC):
@@ -33,6 +37,18 @@ class Steered(ABC):
     @abstractmethod
     def _key(self, state: ClusterState, proc: int) -> Hashable:
         """Return what names a job in results."""
+
+    def __or__(self, other: Steered) -> JobGroup:
+        """Return the group of all jobs of both."""
+        from .group import JobGroup  # which is made of these
+
+        return JobGroup([self, other]) if isinstance(other, Steered) else NotImplemented
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise SerializationError(
+            f"a {type(self).__name__} is bound to this process and cannot be pickled or copied: pass its id, and"
+            " take it from the queue there (Job.from_queue(), JobCluster.from_queue())"
+        )
 
     def hold(self, reason: str = "") -> ActionResult:
         """Put the jobs on hold, a factory too."""

@@ -7,6 +7,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..address import PoolAddress
@@ -58,6 +59,19 @@ def blocks_of(commands: Commands, count: int | None = None) -> list[Block]:
 
 def _without_queue(block: Block) -> str:
     return "".join(line.text for line in block.commands)
+
+
+def with_commands(block: Block, own: Mapping[str, object], name: str) -> Block:
+    """Return a block with more commands behind its own; errors about it begin with `name`."""
+    if not isinstance(own, Mapping):
+        raise InvalidInputError(
+            f"{name}: overrides are mappings of submit commands, not a {type(own).__name__}: {own!r}"
+        )
+    try:
+        more = block_of(own, 1).commands
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{name}: {error}") from error
+    return replace(block, commands=(*block.commands, *more), line=0, path=Path(name))
 
 
 def submit_blocks(
