@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import checkpoint, errors
+    from . import checkpoint, errors, reducers
     from .catalog import load, remove, retag
     from .cleaning import clean
     from .executor import CondorExecutor
@@ -71,13 +71,14 @@ __all__ = [
     "load",
     "map",
     "maps",
+    "reducers",
     "remove",
     "retag",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("checkpoint", "errors"):
+    if name in ("checkpoint", "errors", "reducers"):
         return importlib.import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -44,6 +44,7 @@ _MODULES = (
     "place.py",
     "preflight.py",
     "printed.py",
+    "reducing.py",
     "runner.py",
     "shared.py",
     "thrown.py",

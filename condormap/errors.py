@@ -36,6 +36,7 @@
     │   ├── ItemTimeoutError (TimeoutError)   it took longer than item_timeout= allows
     │   └── RemoteError                       the item's exception or result could not travel; its text did
     ├── DetachedError                         the executor of a future gave its calls to the pool: attach() to it
+    ├── ReduceError                           a reducer or an on_complete function failed; the results are kept
     ├── TooManyFailuresError                  as many items failed as max_failures= allows; the rest was removed
     └── WaitTimeoutError (TimeoutError)       results were asked for with a timeout, and it passed
 
@@ -73,6 +74,7 @@ __all__ = [
     "PoolRunningError",
     "PoolStartError",
     "PreflightError",
+    "ReduceError",
     "RefusedError",
     "RemoteError",
     "RemoteTraceback",
@@ -300,6 +302,21 @@ class RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return f'\n"""\n{self.text}"""'
+
+
+class ReduceError(CondormapError):
+    """A reducer or an on_complete function failed. All results are kept, and it can be repeated.
+
+    Attributes
+    ----------
+    stage : str
+        The method of the reducer that failed (``"add"``, ``"merge"``, ``"finish"``, ``"zero"``), ``"until"`` or
+        ``"on_complete"``; ``"load"``, ``"read"`` or ``"save"`` where it could not be got at or kept.
+    """
+
+    def __init__(self, message: str, *, stage: str) -> None:
+        super().__init__(message)
+        self.stage = stage
 
 
 class WaitTimeoutError(CondormapError, TimeoutError):

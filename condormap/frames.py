@@ -22,16 +22,18 @@ class LoadedFrame:
         if frame is None:
             raise DamagedError(f"{path} ends before byte {start}")
         self.data = read_data(path, frame)
-        self.size = frame.data_stop - frame.data_start
         header = frame.header
+        self.size = frame.data_stop - frame.data_start - header.get("state", 0)
         self.runs: list[tuple[int, int]] = header["runs"]
         self.shared: bool = header.get("shared", False)
         self.preflight: bool = header.get("preflight", False)
         self.states: str = header["states"]
         self.column: str | None = header.get("column")
         sizes = header.get("sizes", self.size)
-        if isinstance(sizes, int):
-            self.ends: Sequence[int] = range(0, self.size + 1, sizes)
+        if sizes == 0:
+            self.ends: Sequence[int] = [0] * (len(self.states) + 1)
+        elif isinstance(sizes, int):
+            self.ends = range(0, self.size + 1, sizes)
         else:
             self.ends = [0, *itertools.accumulate(sizes)]
         us = header.get("us", 0)

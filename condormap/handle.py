@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import timings
 from .adding import Adding
@@ -25,6 +26,7 @@ from .steering import Steering
 from .store import read_record
 from .submitting import complete
 from .times import deadline
+from .value import Value
 from .waiting import Waiter
 
 if TYPE_CHECKING:
@@ -62,7 +64,9 @@ class CondorMap:
         self._jobs: JobGroup | None = None
         self._steering = Steering(path, record, self._condor, self._state, self._patient_waiter)
         self._adding = Adding(path, record, self._condor, self._state, self._steering)
-        self._results = Results(path, self._state, self._waiter, with_input=with_input)
+        kept = record.reduce != "discard"
+        self._results = Results(path, self._state, self._waiter, with_input=with_input, kept=kept)
+        self._value = Value(path, record, self._state, self._results, self._condor, self._waiter, self.remove)
 
     def __repr__(self) -> str:
         try:
@@ -155,24 +159,71 @@ class CondorMap:
         self._state.poll()
         return read_output(self._results.output_file(self._item_of(index), stream))
 
-    def __await__(self) -> Generator[Any, None, list[Any]]:
-        """Wait for all results as `results` does, while the event loop goes on: ``await m``."""
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait as `results` does, with a reducer as `result`, while the event loop goes on: ``await m``."""
         return self._awaited().__await__()
 
-    async def _awaited(self) -> list[Any]:
+    async def _awaited(self) -> Any:
         import asyncio  # here, for it takes long
 
-        state, settled = self._state, False
+        value, settled = self._value, False
         with self._waiter() as waiter:
             while not settled:  # in short waits: a cancelled one leaves its thread for a moment only
                 until = time.monotonic() + _SHORT_WAIT
-                settled = await asyncio.to_thread(waiter.until, state.all_settled, until)
-        return await asyncio.to_thread(self.results)
+                settled = await asyncio.to_thread(waiter.until, partial(value.is_settled, until), until)
+        return await asyncio.to_thread(self.result if self._record.reduce else self.results)
+
+    # -- their one value -------------------------------------------------------------------------------------
+
+    def result(self, errors: Literal["raise", "skip"] = "raise", timeout: float | None = None) -> Any:
+        """Wait, and return what the results were merged to (``reduce=``), or what ``on_complete=`` made of them.
+
+        Parameters
+        ----------
+        errors : {"raise", "skip"}
+            Where items have no result: raise the first one's error, or leave them out.
+        timeout : float or None
+            Seconds to wait at most.
+
+        Raises
+        ------
+        WaitTimeoutError
+            The time passed first.
+        ReduceError
+            The reducer or the function failed. The results are kept: mend it (`set_reducer`), and ask again.
+        """
+        return self._value.result(errors, timeout)
+
+    @property
+    def partial(self) -> Any:
+        """What the results are merged to so far; those that have arrived are merged first."""
+        return self._value.partial()
+
+    def merged(self) -> list[int]:
+        """Return the items whose results are in `partial`."""
+        return self._value.merged()
+
+    def set_reducer(self, reducer: Any) -> CondorMap:
+        """Replace the map's reducer, and merge anew what its jobs have sent; return the map.
+
+        The states that jobs have made must mean the same to both. Jobs that start later use the new one.
+        """
+        self._value.set_reducer(reducer)
+        return self
+
+    def set_on_complete(self, function: Callable[[list[Any]], Any]) -> CondorMap:
+        """Have a function called with the list of all results when the last one is in; return the map.
+
+        It is called once, by the process that is in `wait` or `result` then, or comes to be; `result` returns its
+        value, there and in every other process.
+        """
+        self._value.set_on_complete(function)
+        return self
 
     # -- waiting ---------------------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None, *, holds_ok: bool = False) -> bool:
-        """Wait until every item is settled.
+        """Wait until every item is settled; merge what arrives, and call what is to be called with all results.
 
         Parameters
         ----------
@@ -190,11 +241,16 @@ class CondorMap:
         ------
         JobHeldError
             All that is unfinished is on hold.
+        ReduceError
+            The reducer or the on_complete function failed; the jobs go on.
         """
         until = deadline(timeout)
         with self._waiter() as waiter:
-            if not waiter.until(self._state.all_settled, until):
+            if not waiter.until(lambda: self._value.is_settled(until), until):
                 return False
+        if self._value.is_stopped:
+            return True
+        self._value.complete()
         held = list(self._state.held())
         if held and not holds_ok:
             error = held[0]
@@ -327,6 +383,7 @@ class CondorMap:
         CondorError
             The pool could not be reached, or refused the jobs.
         """
+        self._value.refuse_more()
         self._adding.retry(items, chunksize, options)
         return self
 
@@ -355,6 +412,7 @@ class CondorMap:
         CondorError
             The pool could not be reached, or refused the jobs.
         """
+        self._value.refuse_more()
         self._adding.extend(iterables, strict, chunksize, options)
         return self
 

@@ -64,7 +64,8 @@ def unloadable(where: str, told: Mapping[str, Any], job: str, items: Sequence[in
         text = f"the worker process {_how(told['exit'])} while it loaded the function"
         text += f". The end of its standard error:\n{told['printed'][1]}" if told["printed"][1] else ""
     else:
-        text = f"the function cannot be loaded there: {told['summary']}"
+        what = told["while"].rpartition(" ")[2]  # unpickling the function, loading the reducer
+        text = f"the {what} cannot be loaded there: {told['summary']}"
         text += f". It has {', '.join(told['others'])}" if told["others"] else ""
     error = PreflightError(f"{where}: {text}. {_PREFLIGHT_ADVICE}", job=job, items=as_items(items))
     if "pickle" in told:

@@ -25,6 +25,7 @@ from .serialize import describe_function, modules_by_value, pickled_by_value, wr
 from .submitting import submit_or_discard, write_submission
 from .tags import check_tag, new_map
 from .transfer import decide
+from .value import check_value_options, checked_reducer, write_value_options
 
 
 @WithNames
@@ -36,6 +37,10 @@ def condormap(
     max_jobs: int | None = None,
     target_runtime: float | None = None,
     common: Mapping[str, Any] | None = None,
+    reduce: Any = None,
+    keep: bool = False,
+    until: Callable[[Any], object] | None = None,
+    on_complete: Callable[[list[Any]], Any] | None = None,
     strict: bool = False,
     with_input: bool = False,
     tag: str | None = None,
@@ -64,6 +69,15 @@ def condormap(
         Seconds that a job is to take, from the second map of the function on.
     common : mapping of str to object, or None
         Keyword arguments for every call, sent once: a large table that all items need.
+    reduce : reducer, callable, tuple or dict, or None
+        Merges the results, in the jobs and as they arrive, for `CondorMap.result`: one of `condormap.reducers`,
+        several of them, or a function of two (``operator.add``).
+    keep : bool
+        Keep the results of the items too.
+    until : callable or None
+        Is called with what the results are merged to so far; the map stops when it returns true.
+    on_complete : callable or None
+        Is called once, with all results, for `CondorMap.result`.
     strict : bool
         Refuse iterables of different lengths.
     with_input : bool
@@ -106,6 +120,8 @@ def condormap(
     [0, 1, 4, 9, 16]
     """
     _check_call(func, iterables, common)
+    reduces = check_value_options(reduce, keep, until, on_complete, with_input)
+    reducer = None if reduce is None else checked_reducer(reduce)
     job_options = make_options(options)
     chunking = partial(plan_chunks, chunksize=chunksize, max_jobs=max_jobs, target_runtime=target_runtime)
     chunking(0)  # refuses what is wrong
@@ -121,6 +137,7 @@ def condormap(
             n_items = write_items(new.folder, iterables, strict=strict)
             with store.storage_errors(new.final):
                 write_function(new.folder, partial(func, **common) if common else func)
+            write_value_options(new.folder, reducer, until, on_complete)
         with store.storage_errors(new.final):
             record = store.new_record(
                 new.id,
@@ -130,6 +147,7 @@ def condormap(
                 describe_function(func),
                 address,
                 function_id=timings.function_id(func),
+                reduce=reduces,
             )
             seconds = timings.known(record.function_id)
             if dry_run:

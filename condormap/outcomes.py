@@ -63,6 +63,9 @@ class Outcomes:
             tuple[int, int]
         ] = []  # frames of functions that can't be loaded: submission, number
         self.n_frames = 0  # read so far; `arrived` tells what each brought
+        self.rejected: list[
+            tuple[str, int]
+        ] = []  # file, offset of frames with a state that has a result twice
         self._duplicates: dict[
             tuple[str, int], int
         ] = {}  # file, offset -> outcomes of items that had one already
@@ -85,6 +88,14 @@ class Outcomes:
             if ledger.frame_of[item] == frame and not ledger.is_open(item)
         ]
 
+    def place(self, frame: int) -> tuple[str, int]:
+        """Return the file and the offset of a frame, by its number in the order of reading."""
+        return self._frames[frame][:2]
+
+    def place_of(self, item: int) -> tuple[str, int]:
+        """Return the file and the offset of the frame that has the outcome of an item."""
+        return self.place(self.ledger.frame_of[item])
+
     def add(self, path: str, frame: Frame, attempt: Attempt, code: int = 0) -> int:
         """Take note of a frame of items; return how many of them have another outcome now than before.
 
@@ -101,8 +112,12 @@ class Outcomes:
         """
         ledger, number = self.ledger, len(self._frames)
         runs = tuple((first, stop) for first, stop in frame.header["runs"])
-        self._frames.append((path, frame.start, attempt, runs, code))
         states = frame.header["states"].encode()
+        if "state" in frame.header and self._has_some(path, frame.start, runs, states):
+            self.rejected.append((path, frame.start))
+            self._duplicates[path, frame.start] = len(states)
+            return 0
+        self._frames.append((path, frame.start, attempt, runs, code))
         shared = frame.header.get("shared", False)
         column = new = again = 0
         for first, stop in runs:
@@ -138,6 +153,17 @@ class Outcomes:
             self.n_timed += len(states)
         self.n_frames = number + 1
         return new
+
+    def _has_some(self, path: str, start: int, runs: tuple[tuple[int, int], ...], states: bytes) -> bool:
+        """Tell whether one of a frame's results is there already, so that its state can't count."""
+        known = self.ledger.states
+        if not any(known.count(ord(RESULT), first, stop) for first, stop in runs):
+            return False
+        items = (item for first, stop in runs for item in range(first, stop))
+        return any(
+            state == known[item] == ord(RESULT) and self.place_of(item) != (path, start)
+            for item, state in zip(items, states, strict=True)
+        )
 
     def attempt(self, item: int) -> Attempt:
         """Return the attempt that gave an item its outcome."""

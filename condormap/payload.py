@@ -26,8 +26,10 @@ Outcome file
     ``"column": "q"`` (or ``"d"``) the results are integers (floats) and the data is the array of them, 8 bytes
     each, little-endian. With ``"packed": true`` the frame has one item whose data `condormap.packed` reads. With
     ``"shared": true`` the data is one pickle that holds for all items of the frame, and with ``"preflight": true``
-    it says why the function cannot be loaded there. The first frame is ``start`` (host, Python...), the last one
-    of a complete attempt is ``end``. A torn tail is no frame.
+    it says why the function cannot be loaded there. With ``"state": n`` the first n bytes of the data are the
+    state of a reducer (`condormap.packed`) to which the results were added; those not kept have the size 0. The
+    first frame is ``start`` (host, Python...), the last one of a complete attempt is ``end``. A torn tail is no
+    frame.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ RESULT, ERROR, DIED = "r", "e", "d"
 
 # Types of results that lie in a frame as numbers, and how: signed integers and floats of 8 bytes, little-endian.
 COLUMNS = {"int": "q", "float": "d", "numpy.int64": "q", "numpy.float64": "d", "numpy.float32": "d"}
-FUNCTION_FILE = "func.pkl"
+FUNCTION_FILE, REDUCER_FILE = "func.pkl", "reducer.pkl"
 CHUNKS_FILE, SELECTION_FILE = "chunks.bin", "selection.bin"
 FILES_PER_FOLDER = 1000  # of chunks: a folder with 100,000 files is slow on every file system
 
@@ -252,7 +254,29 @@ def read_frames(path: str, offset: int = 0) -> Iterator[Frame]:
 
 
 def read_data(path: str, frame: Frame) -> bytes | Packed:
-    """Return the data of a frame, checked against its checksum: bytes unless the frame is ``packed``.
+    """Return the data of a frame that belongs to its items: bytes unless the frame is ``packed``.
+
+    Raises
+    ------
+    DamagedError
+        The checksum does not fit.
+    """
+    return _read_data(path, frame)[1]
+
+
+def read_state(path: str, frame: Frame) -> bytes | Packed:
+    """Return the state of a reducer that a frame has, for `condormap.packed.load`.
+
+    Raises
+    ------
+    DamagedError
+        The checksum does not fit.
+    """
+    return _read_data(path, frame)[0]
+
+
+def _read_data(path: str, frame: Frame) -> tuple[bytes | Packed, bytes | Packed]:
+    """Return the state of a frame, empty where there is none, and the data of its items.
 
     Raises
     ------
@@ -261,16 +285,21 @@ def read_data(path: str, frame: Frame) -> bytes | Packed:
     """
     with open(path, "rb", buffering=0) as file:
         file.seek(frame.data_start)
-        size = frame.data_stop - frame.data_start
+        state_size = frame.header.get("state", 0)
+        size = frame.data_stop - frame.data_start - state_size
+        state: bytes | Packed = b""
+        crc = 0
         try:
+            if state_size:
+                state, crc = read_packed(file, state_size)
             if frame.header.get("packed"):
                 data, crc = read_packed(file, size)
             else:
                 data = read_exactly(file, size)
-                crc = zlib.crc32(data)
+                crc = zlib.crc32(data, crc)
             trailer = read_exactly(file, _TRAILER.size)
         except TornError:
             raise DamagedError(f"{path} ends in the data of the frame at byte {frame.start}") from None
     if _TRAILER.unpack(trailer)[0] != crc:
         raise DamagedError(f"{path}: the data of the frame at byte {frame.start} is damaged")
-    return data
+    return state, data

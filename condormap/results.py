@@ -61,18 +61,35 @@ class Results:
         Begins a wait.
     with_input : bool
         A result is a pair (item, result).
+    kept : bool
+        There are results: they were not only merged.
     """
 
     def __init__(
-        self, path: Path, state: MapState, new_waiter: Callable[[], Waiter], *, with_input: bool = False
+        self,
+        path: Path,
+        state: MapState,
+        new_waiter: Callable[[], Waiter],
+        *,
+        with_input: bool = False,
+        kept: bool = True,
     ) -> None:
         self.path = path
         self.state = state
         self.new_waiter = new_waiter
         self.with_input = with_input
+        self.kept = kept
 
     def __len__(self) -> int:
         return len(self.state.ledger)
+
+    def check_kept(self) -> None:
+        """Refuse to give results that were only merged."""
+        if not self.kept:
+            raise InvalidInputError(
+                "the map reduces its results and keeps none of them: m.result() has what they were merged to, "
+                "m.partial what there is so far. condormap(..., reduce=..., keep=True) keeps them too"
+            )
 
     def one(self, item: int) -> Any:
         """Wait for an item and return its result, or raise its error."""
@@ -80,6 +97,7 @@ class Results:
 
     def some(self, items: range | tuple[int, ...]) -> list[Any]:
         """Wait for some items and return their results, or raise the first error."""
+        self.check_kept()
         found = []
         with self.new_waiter() as waiter:
             for item in items:
@@ -93,6 +111,7 @@ class Results:
         """Wait for all items and return their results; see `CondorMap.results`."""
         if errors not in ("raise", "return", "skip"):
             raise InvalidInputError(f'errors must be "raise", "return" or "skip", not {errors!r}')
+        self.check_kept()
         until = deadline(timeout)
         found: list[Any] = []
         with self.new_waiter() as waiter:
@@ -197,6 +216,7 @@ class InOrder(Iterator[Any]):
     """The results in order. Not a generator: it goes on after an item that raised."""
 
     def __init__(self, results: Results) -> None:
+        results.check_kept()
         self._results = results
         self._next = 0
         self._values: list[Any] = []  # results that were read at once

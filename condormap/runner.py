@@ -28,6 +28,9 @@ HTCondor has to tell. Standard library only. The keys of ``spec.json``:
     The folder of the function and the items, from that of the submission.
 ``retries``
     How often an item at which the worker died is tried again.
+``reduce``
+    Whether the results are added up in the job (`condormap.reducing`), and what is done with them besides: null,
+    ``"keep"`` or ``"discard"``.
 ``item_timeout``
     Seconds that an item may take; null if as long as it likes.
 ``sent``
@@ -80,6 +83,8 @@ LONGEST_LOOK = 1.0  # seconds that one look takes for a time limit: a job may be
 
 class Supervisor:
     """Runs one attempt at one chunk."""
+
+    worker_class = Worker
 
     def __init__(self, spec_file: str, chunk: int, job: str, attempt: int = 0) -> None:
         with open(spec_file, "rb") as file:
@@ -154,7 +159,7 @@ class Supervisor:
         if self.worker == 0:
             os.close(asks)
             os.close(self.ack)
-            Worker(self.spec, self.place, self.needs, memory, self.todo, self.out, ask, acks).run()
+            self.worker_class(self.spec, self.place, self.needs, memory, self.todo, self.out, ask, acks).run()
         try:
             os.setpgid(self.worker, self.worker)  # the worker does the same: whoever is first
         except OSError:
@@ -354,4 +359,9 @@ def remove_empty_output(folder: str) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run one attempt at one chunk: ``SPEC CHUNK JOB [ATTEMPT]``."""
     spec, chunk, job, *attempt = argv
-    return Supervisor(spec, int(chunk), job, *map(int, attempt)).run()
+    supervisor = Supervisor(spec, int(chunk), job, *map(int, attempt))
+    if supervisor.spec["reduce"]:
+        from .reducing import ReducingSupervisor  # here, for it imports this module
+
+        supervisor = ReducingSupervisor(spec, int(chunk), job, *map(int, attempt))
+    return supervisor.run()

@@ -18,10 +18,11 @@ FINISHED = 0  # records in the memory
 LOADED = 1  # 1 once the function is loaded
 SPILLED = 2  # the record that lies in the spill file, plus 1
 COLUMN = 3  # the type of the results, plus 1, where they are numbers in a column; 0 where they are pickles
-WRITES = 4  # 1 while the worker writes a large result to the outcome file
+WRITES = 4  # 1 while the worker writes a large result, or the state of a reducer, to the outcome file
 FAILED = 5  # 1 when the worker itself failed between two items, 2 when it did so with the outcome of one
 PRINTED = 6  # and 7: how far standard output and error were written when the current item began, or before
 KEPT = 8  # 1 when an item has saved a checkpoint, or gone on from one
+AGAIN = 9  # 1 when another worker is to compute the new items one by one, 2 when it is to add none up
 _COUNTERS = 128  # bytes
 
 COLUMN_NAMES = tuple(COLUMNS)
@@ -44,7 +45,8 @@ class SharedMemory:
 
     def clear(self) -> None:
         """Forget every record; nobody writes meanwhile."""
-        self.counters[LOADED] = self.counters[WRITES] = self.counters[FAILED] = self.counters[KEPT] = 0
+        for counter in (LOADED, WRITES, FAILED, KEPT, AGAIN):
+            self.counters[counter] = 0
         self.forget_records()
         self.spill.seek(0)
         self.spill.truncate()

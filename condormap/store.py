@@ -11,6 +11,8 @@
             needs.json          what it needs                                  (see condormap.preflight)
             items.*             the items                                      (see condormap.items)
             checkpoints/        what items have saved                          (see condormap.keeping)
+            reducer.pkl         the reducer for the jobs, if there is one
+            reduce/, complete/  what becomes of the results     (see condormap.merging, condormap.completion)
             events.log          HTCondor's event log of all submissions
             submissions/<n>/
                 spec.json       what the runner needs to know
@@ -75,6 +77,8 @@ class MapRecord:
         The pool, see `PoolAddress`.
     event_log : str or None
         The event log; None for ``events.log`` in the map's folder.
+    reduce : str or None
+        For a map with a reducer, what is done with the results besides: ``"keep"`` or ``"discard"``.
     """
 
     id: str
@@ -88,6 +92,7 @@ class MapRecord:
     collector: str | None
     schedd: str | None
     event_log: str | None
+    reduce: str | None = None
 
     @property
     def address(self) -> PoolAddress:
@@ -231,6 +236,7 @@ def new_record(
     address: PoolAddress,
     *,
     function_id: str = "",
+    reduce: str | None = None,
 ) -> MapRecord:
     """Return the record of a map that is being made now."""
     logs = log_folder()
@@ -246,6 +252,7 @@ def new_record(
         collector=address.collector,
         schedd=address.schedd,
         event_log=str(logs / f"condormap-{id}.log") if logs else None,
+        reduce=reduce,
     )
 
 

@@ -32,6 +32,7 @@ from .paths import data_home
 from .payload import (
     FILES_PER_FOLDER,
     FUNCTION_FILE,
+    REDUCER_FILE,
     SELECTION_FILE,
     array_bytes,
     chunk_file,
@@ -159,7 +160,12 @@ def write_submission(
     number = str(len(submission_folders(folder)))
     lib = bundle(data_home())
     with staging(parent) as new:
-        spec = {"star": record.star, "retries": options.retries, "item_timeout": options.item_timeout}
+        spec = {
+            "star": record.star,
+            "reduce": record.reduce,
+            "retries": options.retries,
+            "item_timeout": options.item_timeout,
+        }
         write_work(new, chunks, {**spec, **_spec_of_files(options, transfer)}, selection)
         write_json(new / "submission.json", _new_record(new, options, transfer, lib))
         submission = load_submission(new)
@@ -202,12 +208,11 @@ def _write_what_is_sent(submission: Submission, lib: Path) -> None:
     """Put what the jobs are sent into the submission's folder, two below that of the function and the items."""
     folder, sent = submission.folder, submission.folder / SENT_FOLDER
     sent.mkdir()
-    for name, target in {
-        "spec.json": "../spec.json",
-        FUNCTION_FILE: f"../../../{FUNCTION_FILE}",
-        NEEDS_FILE: f"../../../{NEEDS_FILE}",
-        RUN_ARCHIVE: str(lib / RUN_ARCHIVE),
-    }.items():
+    targets = {"spec.json": "../spec.json", RUN_ARCHIVE: str(lib / RUN_ARCHIVE)}
+    for name in (FUNCTION_FILE, NEEDS_FILE, REDUCER_FILE):
+        if (folder.parents[1] / name).exists():
+            targets[name] = f"../../../{name}"
+    for name, target in targets.items():
         (sent / name).symlink_to(target)
     extra_files.link(submission.options.files, sent / SENT_FILES)
     (folder / SENT_OUTCOME).touch()

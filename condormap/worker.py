@@ -67,6 +67,7 @@ class Worker:
         ask: int,
         acks: int,
     ) -> None:
+        self.spec = spec
         self.star: bool = spec["star"]
         self.place = place
         self.needs = needs

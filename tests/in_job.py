@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from condormap.bundle import bundle
+from condormap.merging import write_reducer
 from condormap.outcomes import ChunkReader, Outcomes
 from condormap.payload import chunk_file, read_frames
 from condormap.serialize import pickled_by_value, write_function, write_items
@@ -38,14 +39,23 @@ class Map:
         selection: list[int] | None = None,
         retries: int = 0,
         item_timeout: float | None = None,
+        reducer: Any = None,
+        keep: bool = False,
     ) -> None:
         self.lib, self.root = lib, folder
         with pickled_by_value([name for name in sys.modules if name.startswith(("conftest", "test_"))]):
             self.n_items = write_items(folder, iterables)
             write_function(folder, function)
+            if reducer is not None:
+                write_reducer(folder, reducer, None)
         self.folder = folder / "submissions" / "0"
         self.folder.mkdir(parents=True)
-        spec = {"star": len(iterables) > 1, "retries": retries, "item_timeout": item_timeout}
+        spec = {
+            "star": len(iterables) > 1,
+            "reduce": None if reducer is None else "keep" if keep else "discard",
+            "retries": retries,
+            "item_timeout": item_timeout,
+        }
         write_work(self.folder, chunks or [range(self.n_items)], spec, selection)
 
     def stdio(self, stream: str, chunk: int = 0) -> Path:

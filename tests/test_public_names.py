@@ -39,6 +39,7 @@ def test_the_public_names() -> None:
         "load",
         "map",
         "maps",
+        "reducers",
         "remove",
         "retag",
     ]
@@ -77,7 +78,7 @@ def test_a_name_is_loaded_when_it_is_first_used() -> None:
 
 def test_no_module_hides_a_public_name() -> None:
     modules = {each.name for each in pkgutil.iter_modules(condormap.__path__)}
-    assert modules & set(condormap.__all__) == {"checkpoint", "errors"}
+    assert modules & set(condormap.__all__) == {"checkpoint", "errors", "reducers"}
 
 
 def test_dir_lists_the_public_names() -> None:

@@ -35,7 +35,7 @@ def test_a_submission_s_folder_has_what_its_jobs_need(tmp_path: Path) -> None:
     assert folder == tmp_path / "submissions" / "0"
     assert read_chunks(folder) == [range(2), range(2, 5)]
     spec = json.loads((folder / "spec.json").read_bytes())
-    assert spec == {"items": "../..", "star": False, "retries": 0, "item_timeout": None}
+    assert spec == {"items": "../..", "star": False, "reduce": None, "retries": 0, "item_timeout": None}
     assert submission.options.cpus == 2
     assert (folder / "outcomes" / "0").is_dir()
     assert (folder / "stdio" / "0").is_dir()
