@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test test-all judges lint bench clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -34,6 +34,17 @@ demo: setup  ## Run the logistic map on a personal pool, and draw its bifurcatio
 test: setup  ## Run the whole test suite on real HTCondor daemons.
 	@$(BIN)/python -m pytest
 
+test-all:  ## Run the suite on every Python from 3.11 on this machine; TESTS= to run some of it.
+	@pythons=$$($(PYTHON) .ci/pythons.py) || exit 1; \
+	echo "$$pythons" | while read -r version python; do \
+		echo "Python $$version, $$python"; \
+		$(MAKE) setup PYTHON=$$python VENV=.venv-$$version && \
+		.venv-$$version/bin/python -m pytest $(TESTS) </dev/null || exit 1; \
+	done
+
+judges: setup  ## Run more of dask's own tests with the executor as their scheduler; takes long.
+	@$(BIN)/python tests/dask_judge.py
+
 lint: $(VENV)/.ready  ## Check style and types.
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -43,4 +54,4 @@ bench: setup  ## Measure speed and memory against floors and peers.
 	@for script in round_trips trivial_items million_items jdf_submit cluster_status event_log idle_wait job_overhead large_result; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:  ## Remove what the other targets made in this folder; the daemons stay (~/.condormap/daemons).
-	rm -rf $(VENV) output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

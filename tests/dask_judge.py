@@ -1,0 +1,84 @@
+"""dask's own tests, of the dask that is installed, with their tasks as calls of a `CondorExecutor`.
+
+A plugin of pytest, which sets the scheduler, and what runs pytest with it, on a pool of its own::
+
+    python tests/dask_judge.py [MODULE_OR_TEST ...]     by default all of bag, and array's core (`make judges`)
+
+pytest runs in a process of its own, for dask's tests have marks and settings of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from condormap import CondorExecutor, PersonalPool
+
+IN_MAKE_TEST = (
+    "dask.tests.test_delayed",
+    "dask.tests.test_graph_manipulation",
+    "dask.bag.tests.test_bag::test_map_method",
+    "dask.bag.tests.test_bag::test_fold",
+    "dask.bag.tests.test_bag::test_zip",
+)
+IN_MAKE_JUDGES = (
+    "dask.bag.tests.test_bag",
+    "dask.bag.tests.test_text",
+    "dask.bag.tests.test_random",
+    "dask.array.tests.test_array_core",
+)
+
+_SAME = "wants the very object back that went into the graph, and this one has been in a job"
+_SEEN = "counts the calls of a function in this process, and they are made in jobs"
+EXCLUDED = {
+    "test_traverse_false": _SAME,
+    "test_bind": _SEEN,
+}
+
+
+def run(pool: PersonalPool, *tests: str) -> subprocess.CompletedProcess[str]:
+    """Run tests of dask; the last line of the output has the counts."""
+    with tempfile.TemporaryDirectory(prefix="condormap-dask-") as folder:
+        command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "dask_judge", "-p", "no:cacheprovider"]
+        command += ["-c", os.devnull, "--rootdir", folder, "-W", "ignore", "--pyargs", *tests]
+        here = Path(__file__).parent
+        path = os.pathsep.join([str(here), str(here.parent), *os.environ.get("PYTHONPATH", "").split()])
+        environment = os.environ | {"CONDOR_CONFIG": str(pool.config_file), "PYTHONPATH": path}
+        return subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+# -- the plugin ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def condor_executor() -> Iterator[CondorExecutor]:
+    with CondorExecutor() as executor:
+        yield executor
+
+
+@pytest.fixture(autouse=True)
+def condor_scheduler(condor_executor: CondorExecutor) -> Iterator[None]:
+    import dask
+
+    with dask.config.set(scheduler=condor_executor):
+        yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        reason = EXCLUDED.get(item.name.partition("[")[0])
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+if __name__ == "__main__":
+    with PersonalPool(cpus=2, fsync=False) as own:
+        judged = run(own, *(sys.argv[1:] or IN_MAKE_JUDGES))
+    print(judged.stdout)
+    sys.exit(judged.returncode)
