@@ -133,8 +133,12 @@ def test_values_of_jobs_that_end_in_a_backslash(command: str, items: str, judge:
     assert different == [], text
 
 
-def test_arguments_that_are_an_expression(judge: Judge) -> None:
-    text, different = written(f'{SLEEP}arguments = -\nMY.Args = strcat("a", "$(Process)")\nqueue 2\n', judge)
+@pytest.mark.parametrize(
+    "command",
+    ['arguments = -\nMY.Args = strcat("a", "$(Process)")', 'MY.Arguments = strcat("a", "$(Process)")'],
+)
+def test_arguments_that_are_an_expression(command: str, judge: Judge) -> None:
+    text, different = written(f"{SLEEP}{command}\nqueue 2\n", judge)
     assert different == [], text
 
 

@@ -138,16 +138,14 @@ def _remarks(jobs: Sequence[Mapping[str, str]]) -> list[str]:
 def _commands(ads: Sequence[Mapping[str, str]], names: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
     """Give the submit commands, each with its value for every job; `names` is how attributes are spelt."""
     yield from ((command, [value] * len(ads)) for command, value in _universe(ads[0]))
-    if any(map(_submitted_on_hold, ads)):
-        yield "hold", [str(_submitted_on_hold(ad)).lower() for ad in ads]
     left = [name for name in names if not _left_out(name, ads)]
     arguments = [_arguments(ad) for ad in ads]
-    if None not in arguments and any(name in names for name in _ARGUMENTS):
-        yield "arguments", [_escaped(text or "") for text in arguments]
+    if None not in arguments:
         left = [name for name in left if name not in _ARGUMENTS or _in_both_syntaxes(name, ads)]
-    elif any("args" in ad for ad in ads):
-        yield "arguments", ["-"] * len(ads)  # MY.Args says which; with none, an empty Arguments would win
     for name, (command, write) in _WRITERS.items():
+        if command == "environment" and ("args" in names or ("arguments" in names and None not in arguments)):
+            # MY.Args says which if they cannot be written; with none, an empty Arguments would win.
+            yield "arguments", ["-" if None in arguments else _escaped(text or "") for text in arguments]
         texts = [write(ad[name]) if name in ad else "" for ad in ads]
         good = [text for text in texts if text is not None]
         if name in names and len(good) == len(ads) and (name in left or name in _FACTORY):
@@ -155,6 +153,8 @@ def _commands(ads: Sequence[Mapping[str, str]], names: Mapping[str, str]) -> Ite
             left = [each for each in left if each != name]
         elif command == "executable" and name in left:
             yield command, ["/bin/true"] * len(ads)  # MY.Cmd says which, but there has to be one
+    if any(map(_submitted_on_hold, ads)):
+        yield "hold", [str(_submitted_on_hold(ad)).lower() for ad in ads]
     for name in sorted(left):
         yield f"MY.{names[name]}", [_escaped(ad.get(name, "undefined")) for ad in ads]
 
