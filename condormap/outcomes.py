@@ -17,10 +17,11 @@ from . import item_errors
 from .errors import RemoteError, StorageError
 from .frames import LoadedFrame
 from .ledger import Ledger
+from .packed import Packed
 from .payload import DIED, RESULT, DamagedError, Frame, chunk_file, read_frame
 
 _CACHED_FRAMES = 4
-_LARGE = 4 << 20  # bytes of a frame that is not kept; its one item most likely is asked for once
+_LARGE = 4 << 20  # bytes
 
 
 class Attempt(NamedTuple):
@@ -248,7 +249,8 @@ class Outcomes:
                 frame = LoadedFrame(path, start)
             except (OSError, DamagedError) as error:
                 raise StorageError(f"the outcome of item {item} cannot be read: {error}") from error
-            if frame.size > _LARGE:
+            # Whoever gets the arrays of a packed one may change them; a large one is most likely wanted once.
+            if isinstance(frame.data, Packed) or frame.size > _LARGE:
                 return frame
             self._loaded[number] = frame
             if len(self._loaded) > _CACHED_FRAMES:

@@ -198,10 +198,14 @@ class Calls:
         )
 
     def _not_started(self, call: str, error: ChildStartError) -> errors.CondorError:
+        advice = (
+            "correct the configuration"
+            if "Configuration Error" in str(error)
+            else "see whether this machine has processes, descriptors and memory left, then call again"
+        )
         return errors.CondorError(
-            f"{_CALLED.get(call, call)}: condormap's process for "
-            f"calls to HTCondor could not be started ({error}). Nothing was done."
-            " What to do: see whether this machine has processes, descriptors and memory left, then call again"
+            f"{_CALLED.get(call, call)}: condormap's process for calls to HTCondor could not be started ({error})."
+            f" Nothing was done. What to do: {advice}"
         )
 
 

@@ -103,6 +103,7 @@ class Process:
             # Whatever ends this call early, Ctrl-C too: its answer must not be taken for the next call's.
             running.busy = True
             try:
+                self._wait_until_ready(running, until)
                 wire.send(running.sock, (name, dict(arguments)), until=until, descriptors=descriptors)
                 kind, value = wire.receive(running.sock, until=until)
                 running.busy = False
@@ -116,6 +117,18 @@ class Process:
             return kind, value, running.stderr()
         finally:
             self._lock.release()
+
+    def _wait_until_ready(self, running: _Running, until: float) -> None:
+        """Wait until a new child has said that it takes calls."""
+        if running.ready:
+            return
+        try:
+            wire.receive(running.sock, until=until)
+        except TimeoutError:
+            raise ChildTimeoutError(waiting=True) from None
+        except (EOFError, ConnectionError):
+            raise ChildStartError(running.stderr() or "it ended at once") from None
+        running.ready = True
 
     def _start(self) -> _Running:
         if self._running is not None and (self._running.busy or self._running.popen.poll() is not None):
@@ -166,7 +179,7 @@ class _Running:
         os.set_blocking(self.popen.stderr.fileno(), False)
         self.sock = ours
         self.tail = ""
-        self.busy = False
+        self.busy = self.ready = False
 
     def stderr(self) -> str:
         """Return the end of what the child has written to its standard error since `tail` was emptied."""
