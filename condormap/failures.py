@@ -9,6 +9,7 @@ from .bundle import RUN_FILE
 from .errors import JobDiedError, JobError, JobHeldError, JobLostError, JobRemovedError
 from .holds import advice, as_items, in_words
 from .output import tail_of_output
+from .place import DISK_FULL
 from .status import ItemState, hold_in_words
 from .submission import Submission
 from .tracked import TrackedJob
@@ -44,6 +45,8 @@ def died(job: TrackedJob) -> JobDiedError:
     text = f"{_what(job)} on {job.host} {how} and left no outcome{stderr}"
     if job.exit_code == _NO_PROGRAM and not job.submission.sent and f"{RUN_FILE}'" in stderr:
         text += "\nThat machine does not see the map's folder: m.retry(transfer='always') sends the files"
+    if job.exit_code == DISK_FULL:
+        text += ". The disk of its results was full: free some space, then retry() runs what is left"
     return JobDiedError(text, job=job.id, items=as_items(job.items))
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SENT_FOLDER, SENT_FILES, SLICE, SENT_OUTCOME = "condormap", "files", "condormap.", "condormap.outcome"
 CHECKPOINTS = "checkpoints"
+DISK_FULL = 73  # the exit code of a job whose outcome could not be written (EX_CANTCREAT of sysexits.h)
 
 
 class Place:

@@ -41,6 +41,7 @@ HTCondor has to tell. Standard library only. The keys of ``spec.json``:
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -51,7 +52,7 @@ import sys
 import time
 
 from .payload import DIED, ERROR, RESULT, read_frame, runs_of, write_frame
-from .place import Place
+from .place import DISK_FULL, Place
 from .preflight import other_python, read_needs
 from .printed import tails
 from .shared import (
@@ -357,11 +358,16 @@ def remove_empty_output(folder: str) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one attempt at one chunk: ``SPEC CHUNK JOB [ATTEMPT]``."""
+    """Run one attempt at one chunk: ``SPEC CHUNK JOB [ATTEMPT]``; return the job's exit code."""
     spec, chunk, job, *attempt = argv
-    supervisor = Supervisor(spec, int(chunk), job, *map(int, attempt))
-    if supervisor.spec["reduce"]:
-        from .reducing import ReducingSupervisor  # here, for it imports this module
+    try:
+        supervisor = Supervisor(spec, int(chunk), job, *map(int, attempt))
+        if supervisor.spec["reduce"]:
+            from .reducing import ReducingSupervisor  # here, for it imports this module
 
-        supervisor = ReducingSupervisor(spec, int(chunk), job, *map(int, attempt))
-    return supervisor.run()
+            supervisor = ReducingSupervisor(spec, int(chunk), job, *map(int, attempt))
+        return supervisor.run()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return DISK_FULL  # standard error most likely lies on the same disk

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from condormap import Job, JobCluster, PersonalPool, condormap, load
 from condormap.address import PoolAddress
 from condormap.condor import connect
 from condormap.errors import (
+    CondorError,
     ImpossibleRequestError,
     InvalidInputError,
+    JobDiedError,
     NoPoolError,
     SerializationError,
     StorageError,
@@ -304,6 +307,35 @@ def test_a_full_disk_is_an_error(pool: PersonalPool, small_disk: Path, items: li
     with pytest.raises(StorageError, match="the disk is full: free some space, or set CONDORMAP_HOME"):
         condormap(len, items, pool=pool)
     assert maps(small_disk) == set()
+
+
+def test_a_disk_that_results_fill_is_the_reason_that_their_job_gives(
+    pool: PersonalPool, small_disk: Path
+) -> None:
+    def function(size: int) -> bytes:
+        if size > 10:
+            time.sleep(0.5)  # by then the result before is on disk
+        return bytes(size)
+
+    m = condormap(function, [10, 2_000_000, 10], pool=pool, chunksize=3)
+    first, *others = m.results(errors="return", timeout=60)
+    assert first == bytes(10)
+    for error in others:
+        assert isinstance(error, JobDiedError)
+        assert "disk of its results was full: free some space, then retry()" in str(error)
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_configuration_that_htcondor_cannot_read_is_named_with_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "condor_config"
+    config.write_text("this is no setting\n")
+    monkeypatch.setenv("CONDOR_CONFIG", str(config))
+    with pytest.raises(
+        CondorError, match=f"Line 1 .*{config}.* Nothing was done. What to do: correct the conf"
+    ):
+        condormap(abs, [1])
 
 
 @pytest.mark.usefixtures("refused")

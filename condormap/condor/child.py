@@ -37,7 +37,9 @@ def main(descriptor: int, path: list[str]) -> None:
         answer = _refuse(f"{type(error).__name__}: {error}")
     else:
         answer = bindings.answer
-    wire.send(sock, "ready")  # a child that ends before, as at a mistake in the configuration, has done nothing
+    wire.send(
+        sock, "ready"
+    )  # a child that ends before, as at a mistake in the configuration, has done nothing
     while True:
         try:
             (name, arguments), held = wire.receive_with_descriptors(sock)
