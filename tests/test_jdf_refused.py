@@ -328,7 +328,9 @@ def test_no_program_of_a_description_is_left_behind(judge: Judge) -> None:
     with pytest.raises(JdfError):
         JobGroup.from_text(f"{SLEEP}include : /bin/sh items.sh |\nqueue x from /bin/sh items.sh |\n")
     children = [
-        each for each in psutil.Process(os.getpid()).children() if "child" in " ".join(each.cmdline())
+        each
+        for each in psutil.Process(os.getpid()).children()
+        if each.status() != psutil.STATUS_ZOMBIE and "child" in " ".join(each.cmdline())
     ]
     assert judge.condor.pid in [each.pid for each in children]
     assert [left for each in children for left in each.children(recursive=True)] == []
