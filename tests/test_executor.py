@@ -458,6 +458,34 @@ def test_calls_of_a_process_that_was_killed_are_found_again(
         assert executor.futures[0].result(60) == "here"
 
 
+def test_the_end_of_the_interpreter_does_not_wait_for_what_a_user_holds(
+    start_script: Callable[..., Any], gate: Gate
+) -> None:
+    process = start_script(
+        f"""
+        import os, time
+        from condormap import CondorExecutor
+        def wait():
+            while not os.path.exists({str(gate.path)!r}):
+                time.sleep(0.01)
+            return "here"
+        executor = CondorExecutor(tag="held-executor")
+        future = executor.submit(wait)
+        while not future.running():
+            time.sleep(0.01)
+        future.job.hold()
+        """
+    )
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "1 calls are on hold, and stay: CondorExecutor.attach('held-executor')" in err
+    gate.open()
+    with CondorExecutor.attach("held-executor") as executor:
+        until(lambda: executor.futures[0].job is not None)
+        executor.futures[0].job.release()
+        assert executor.futures[0].result(60) == "here"
+
+
 def test_only_an_executor_is_attached(pool: PersonalPool) -> None:
     m = condormap(abs, [-1], pool=pool)
     with pytest.raises(InvalidInputError, match=r"is no executor's map, but one of builtins\.abs"):
