@@ -409,3 +409,44 @@ def test_merging_that_is_killed_at_any_moment_goes_on(pool: PersonalPool, tmp_pa
         check(load(m.tag).result())
         assert load(m.tag).merged() == list(range(12))
     assert killed
+
+
+def test_processes_that_merge_into_one_file_take_turns(
+    pool: PersonalPool, start_script: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    def function(x: int) -> Any:
+        import time
+
+        time.sleep(0.1)
+        return np.full(3, x)
+
+    m = condormap(
+        function, range(30), pool=pool, chunksize=5, reduce=reducers.StackHDF5(tmp_path / "rows.h5")
+    )
+    code = f"import condormap\nm = condormap.load({m.tag!r})\nprint(m.result().shape, len(m.merged()))"
+    others = [start_script(code) for _ in range(2)]
+    assert m.result(timeout=60).shape == (30, 3)
+    ended = [other.communicate(timeout=60) for other in others]
+    assert [out for out, _ in ended] == ["(30, 3) 30\n"] * 2, ended
+    import h5py
+
+    with h5py.File(tmp_path / "rows.h5") as file:
+        np.testing.assert_array_equal(file["data"][:, 0], np.arange(30))
+
+
+def test_all_processes_have_the_value_at_which_the_first_one_stopped(
+    pool: PersonalPool, start_script: Callable[..., subprocess.Popen[str]]
+) -> None:
+    def function(x: int) -> int:
+        import time
+
+        time.sleep(0.1)
+        return x
+
+    m = condormap(function, range(300), pool=pool, reduce=Collect(), until=lambda r: len(r) > 10)
+    code = f"from condormap import load\nprint(load({m.tag!r}).result())"
+    others = [start_script(code) for _ in range(2)]
+    value = m.result(timeout=60)
+    assert 10 < len(value) < 300
+    assert [other.communicate(timeout=60)[0] for other in others] == [f"{value}\n"] * 2
+    assert load(m.tag).result() == value
