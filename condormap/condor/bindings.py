@@ -1,4 +1,4 @@
-"""The calls as the child makes them; with `eventlog` the only code that imports HTCondor's bindings.
+"""The calls as the child makes them, by HTCondor's bindings.
 
 Arguments and answers are plain data. An answer is a pair: how the call ended, and the value or a text. The
 endings other than ``"ok"`` become errors in `translate`.
@@ -23,6 +23,7 @@ from htcondor2 import HTCondorException
 from condormap.condor import analysis, blocks, fitting
 from condormap.condor.eventlog import EventLogs
 from condormap.condor.place import inside
+from condormap.condor.values import Refusal, as_of_old, expression, plain
 
 T = TypeVar("T")
 
@@ -41,14 +42,6 @@ _ACTIONS = {
     "suspend": htcondor2.JobAction.Suspend,
     "continue": htcondor2.JobAction.Continue,
 }
-
-
-class _Refusal(Exception):
-    """The call ended here and not in HTCondor; `kind` is the ending."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
 
 
 class Bindings:
@@ -91,7 +84,7 @@ class Bindings:
         """Make the call `name`; never raises."""
         try:
             return "ok", self._calls[name](**arguments)
-        except _Refusal as refusal:
+        except Refusal as refusal:
             self._location = self._location if refusal.kind == "invalid" else None
             return refusal.kind, str(refusal)
         except HTCondorException as error:
@@ -149,7 +142,7 @@ class Bindings:
             blocks.complete(submit)
             why = self._at_schedd(at, lambda ad: blocks.rehearse(ad["MyAddress"], submit))
         if why:
-            raise _Refusal("ad", why)
+            raise Refusal("ad", why)
 
     def _submit_by(
         self, send: Callable[[Any, Any], Any], at: Mapping[str, Any], description: str
@@ -159,7 +152,7 @@ class Bindings:
             submit = htcondor2.Submit(description)
             blocks.complete(submit)
             if visit := submit.issue_credentials():
-                raise _Refusal("visit", visit)
+                raise Refusal("visit", visit)
             result = self._at_schedd(at, lambda ad: _certain(lambda: send(ad, submit)))
         texts = tuple(str(warning.message).strip() for warning in caught)
         return result.cluster(), result.first_proc(), result.num_procs(), texts
@@ -179,7 +172,7 @@ class Bindings:
 
     def _act(self, at: Mapping[str, Any], action: str, jobs: list[str] | str, reason: str) -> dict[str, int]:
         if isinstance(jobs, str):
-            jobs = str(_expression(jobs, "the constraint"))
+            jobs = str(expression(jobs, "the constraint"))
         # A reason that is not a tuple is lost, and so is one with an unescaped quote, a newline, a last backslash.
         text = " ".join(reason.split()).replace('"', '\\"')
         text += " " if text.endswith("\\") else ""
@@ -195,12 +188,12 @@ class Bindings:
     ) -> int:
         # As parsed and written again by us: the schedd takes a value that is no expression without a word.
         values = {
-            name: _as_of_old(name, " ".join(str(_expression(text, f"the value of {name}")).split("\n")))
+            name: as_of_old(name, " ".join(str(expression(text, f"the value of {name}")).split("\n")))
             for name, text in attributes.items()
         }
         # Without an Owner clause, a queue super user would edit everyone's jobs.
         owner = self._session(at).get("MyRemoteUserName", "").partition("@")[0]
-        mine = f"({_expression(constraint, 'the constraint')}) && Owner == {classad2.quote(owner)}"
+        mine = f"({expression(constraint, 'the constraint')}) && Owner == {classad2.quote(owner)}"
 
         flags = _CLUSTER_ADS_TOO if cluster_ads else htcondor2.TransactionFlag.Default
 
@@ -232,17 +225,17 @@ class Bindings:
         all_users: bool,
         cluster_ads: bool,
     ) -> list[dict[str, Any]]:
-        wanted = str(_expression(constraint, "the constraint"))
+        wanted = str(expression(constraint, "the constraint"))
         options = htcondor2.QueryOpt.Default if all_users else htcondor2.QueryOpt.DefaultMyJobsOnly
         if cluster_ads:
             options |= htcondor2.QueryOpt.IncludeClusterAd
         ads = self._at_schedd(
             at, lambda ad: htcondor2.Schedd(ad).query(wanted, projection, limit=limit, opts=options)
         )
-        return [_plain(ad) for ad in ads]
+        return [plain(ad) for ad in ads]
 
     def _query_text(self, at: Mapping[str, Any], constraint: str) -> list[dict[str, str]]:
-        wanted = str(_expression(constraint, "the constraint"))
+        wanted = str(expression(constraint, "the constraint"))
         ads = self._at_schedd(
             at, lambda ad: htcondor2.Schedd(ad).query(wanted) or htcondor2.Schedd(ad).history(wanted)
         )
@@ -252,15 +245,15 @@ class Bindings:
     def _history(
         self, at: Mapping[str, Any], constraint: str, projection: list[str], limit: int, since: str
     ) -> list[dict[str, Any]]:
-        wanted = str(_expression(constraint, "the constraint"))
-        stop = _expression(since, "since") if since else None
+        wanted = str(expression(constraint, "the constraint"))
+        stop = expression(since, "since") if since else None
         ads = self._at_schedd(
             at, lambda ad: htcondor2.Schedd(ad).history(wanted, projection, limit, since=stop)
         )
-        return [_plain(ad) for ad in ads]
+        return [plain(ad) for ad in ads]
 
     def _analyse(self, at: Mapping[str, Any], collector: str | None, constraint: str) -> dict[str, Any]:
-        wanted = str(_expression(constraint, "the constraint"))
+        wanted = str(expression(constraint, "the constraint"))
         jobs = self._at_schedd(at, lambda ad: htcondor2.Schedd(ad).query(wanted))
         slots = htcondor2.Collector(collector).query(htcondor2.AdType.Startd) if jobs else []
         return analysis.analyse(jobs, slots)
@@ -268,7 +261,7 @@ class Bindings:
     def _schedd_ad(self, at: Mapping[str, Any]) -> dict[str, Any]:
         # The schedd's own answer and not the collector's copy, which is as old as the last update.
         ads = self._at_schedd(at, lambda ad: htcondor2.Collector(ad).query(htcondor2.AdType.Schedd))
-        return _plain(ads[0])
+        return plain(ads[0])
 
     def _ping(self, at: Mapping[str, Any]) -> dict[str, str]:
         session = self._session(at)
@@ -288,12 +281,12 @@ class Bindings:
     # -- other calls --------------------------------------------------------------------------------------------
 
     def _slots(self, collector: str | None, constraint: str, projection: list[str]) -> list[dict[str, Any]]:
-        wanted = str(_expression(constraint, "the constraint"))
+        wanted = str(expression(constraint, "the constraint"))
         ads = htcondor2.Collector(collector).query(htcondor2.AdType.Startd, wanted, projection)
-        return [_plain(ad) for ad in ads]
+        return [plain(ad) for ad in ads]
 
     def _fit(self, collector: str | None, request: dict[str, str]) -> dict[str, Any]:
-        expressions = {name: _expression(text, name) for name, text in request.items()}
+        expressions = {name: expression(text, name) for name, text in request.items()}
         pool = htcondor2.Collector(collector)
         return fitting.fit(expressions, lambda names: pool.query(htcondor2.AdType.Startd, projection=names))
 
@@ -319,7 +312,7 @@ def _find(schedd: str | None, collector: str | None) -> Any:
     if schedd is not None:
         found = pool.locate(htcondor2.DaemonType.Schedd, schedd)
         if found is None:
-            raise _Refusal("unknown", schedd)
+            raise Refusal("unknown", schedd)
         return found
     if collector is None:
         return pool.locate(htcondor2.DaemonType.Schedd)
@@ -329,7 +322,7 @@ def _find(schedd: str | None, collector: str | None) -> Any:
     for choice in (here, ads):
         if len(choice) == 1:
             return choice[0]
-    raise _Refusal("which", ", ".join(sorted(ad.get("Name", "?") for ad in ads)))
+    raise Refusal("which", ", ".join(sorted(ad.get("Name", "?") for ad in ads)))
 
 
 def _certain(submit: Callable[[], T]) -> T:
@@ -339,64 +332,9 @@ def _certain(submit: Callable[[], T]) -> T:
         if _NO_CONNECTION in str(error):
             raise
         if why := blocks.no_ad(error):
-            raise _Refusal("ad", why) from None
+            raise Refusal("ad", why) from None
         # The connection may have been lost between the schedd's commit and its answer.
-        raise _Refusal("uncertain", str(error)) from None
-
-
-def _expression(text: str, what: str) -> Any:
-    try:
-        classad2.ExprTree(f"({text})")  # the parentheses refuse "1; Other = 2"
-        return classad2.ExprTree(text)
-    except ClassAdException:
-        raise _Refusal("invalid", f"{what} is not a ClassAd expression: {text}") from None
-
-
-def _as_of_old(name: str, expression: str) -> str:
-    """Return the value of an attribute in the syntax of old, which the schedd reads.
-
-    The new syntax has escapes for a backslash and, in octal, for each byte that is not ASCII. In the strings of
-    the old one a backslash is just that, and other bytes stand as they are; so none of them can end in a
-    backslash, but for one at the end of the line.
-    """
-
-    def plain(match: re.Match[bytes]) -> bytes:
-        return bytes([int(match[1], 8)]) if match[1] else b"\\"
-
-    old = re.sub(rb"\\([0-7]{3})|\\\\", plain, expression.encode()).decode(errors="replace")
-    ad = classad2.parseOne(f"{name} = {old}\n", classad2.ParserType.Old)
-    if name not in ad or " ".join(str(ad.lookup(name)).split("\n")) != expression:
-        raise _Refusal(
-            "invalid",
-            f"HTCondor's schedd cannot read {expression} as the value of {name}: a text in it"
-            " that ends in a backslash has to be the whole value",
-        )
-    return old
-
-
-def _plain(ad: Any) -> dict[str, Any]:
-    return {name: _attribute(ad, name) for name in ad}
-
-
-def _attribute(ad: Any, name: str) -> Any:
-    try:
-        return _value(ad[name])
-    except UnicodeDecodeError as error:  # a path in another encoding, say
-        return error.object.decode(errors="replace")
-
-
-def _value(value: Any) -> Any:
-    if value is classad2.Value.Undefined:
-        return None
-    if isinstance(value, classad2.Value):  # an int, so it must come before
-        return "error"
-    if isinstance(value, (str, int, float)):
-        return value
-    if isinstance(value, classad2.ClassAd):
-        return _plain(value)
-    if isinstance(value, list):
-        return [_value(each) for each in value]
-    return str(value)
+        raise Refusal("uncertain", str(error)) from None
 
 
 def _origin(name: str, path: list[str]) -> str | None:
