@@ -25,8 +25,8 @@ from harness import Figures, column, interleave, quantile, report, save, timed
 from condormap import PersonalPool, condormap
 from condormap.address import PoolAddress
 from condormap.condor import Condor
+from condormap.in_job.payload import chunk_file, write_frame
 from condormap.options import JobOptions
-from condormap.payload import chunk_file, write_frame
 from condormap.store import new_record, write_record
 from condormap.submission import Submission, note_cluster
 from condormap.submitting import write_submission

@@ -34,23 +34,6 @@ if __name__ == "__main__":  # and not in a process that the function spawns
     sys.stderr.flush()
     os._exit(code)  # the interpreter's clean-up costs milliseconds and has nothing to clean
 """
-_MODULES = (
-    "calls.py",
-    "items.py",
-    "keeping.py",
-    "leftovers.py",
-    "packed.py",
-    "payload.py",
-    "place.py",
-    "preflight.py",
-    "printed.py",
-    "reducing.py",
-    "runner.py",
-    "shared.py",
-    "thrown.py",
-    "worker.py",
-)
-
 RUN_FILE, RUN_ARCHIVE = "run.py", "run.zip"  # what a Python is given to run
 # What a function finds in a Python without condormap: `condormap.checkpoint`, also by way of the function.
 _STAND_IN = """\
@@ -68,8 +51,10 @@ condormap = sys.modules[__package__]
 def _files() -> dict[str, bytes]:
     """Return the content of the folder: relative path -> bytes."""
     here = Path(__file__).parent
-    files = {RUN_FILE: _MAIN.encode(), "condormap_job/__init__.py": b""}
-    files |= {f"condormap_job/{name}": (here / name).read_bytes() for name in _MODULES}
+    files = {RUN_FILE: _MAIN.encode()}
+    files |= {
+        f"condormap_job/{path.name}": path.read_bytes() for path in sorted((here / "in_job").glob("*.py"))
+    }
     files |= {
         "fallback/condormap/__init__.py": _STAND_IN.encode(),
         "fallback/condormap/checkpoint.py": (here / "checkpoint.py").read_bytes(),

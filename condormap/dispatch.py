@@ -35,9 +35,9 @@ from .errors import (
 from .executor_map import ExecutorMap
 from .exiting import interpreter_ends, wait_at_exit_for
 from .future import CondorFuture
+from .in_job.payload import chunk_file
 from .options import JobOptions
 from .patience import Patience
-from .payload import chunk_file
 from .pending import Pending
 from .report.progress import Progress
 from .results import Results

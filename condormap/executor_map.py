@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from . import store
 from .address import PoolAddress
 from .callqueue import Call
-from .calls import cancelled_in
 from .capacity import jobs_at_once
 from .catalog import remove_finished
 from .chunks import plan_chunks
@@ -31,6 +30,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .future import CondorFuture
+from .in_job.calls import cancelled_in
 from .locks import locked
 from .sending import CANCELLED_FILE, OWN, CallerInJob, PickledCall
 from .serialize import modules_by_value, pickled_by_value, write_function, write_items

@@ -8,8 +8,8 @@ from pathlib import Path
 from .bundle import RUN_FILE
 from .errors import JobDiedError, JobError, JobHeldError, JobLostError, JobRemovedError
 from .holds import advice, as_items, in_words
+from .in_job.place import DISK_FULL
 from .output import tail_of_output
-from .place import DISK_FULL
 from .status import ItemState, hold_in_words
 from .submission import Submission
 from .tracked import TrackedJob

@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .keeping import forget
+from .in_job.keeping import forget
+from .in_job.payload import RESULT
+from .in_job.place import CHECKPOINTS
 from .outcomes import ChunkReader, Outcomes
-from .payload import RESULT
-from .place import CHECKPOINTS
 from .status import JobStatus
 from .submission import Submission
 from .tracked import Key, TrackedJob

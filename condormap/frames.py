@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from .packed import Packed
-from .payload import COLUMNS, DamagedError, read_data, read_frame
+from .in_job.packed import Packed
+from .in_job.payload import COLUMNS, DamagedError, read_data, read_frame
 
 
 class LoadedFrame:

@@ -15,7 +15,7 @@ from .errors import (
     RemoteTraceback,
 )
 from .holds import as_items
-from .thrown import unpickle_error
+from .in_job.thrown import unpickle_error
 
 _PREFLIGHT_ADVICE = (
     "Nothing was computed there. Give the jobs the Python and the modules that the function needs (environment=), "
@@ -31,7 +31,7 @@ def raised(where: str, told: Mapping[str, Any]) -> BaseException:
     where : str
         The item, its job, the machine.
     told : mapping
-        What `condormap.thrown.describe` said of it.
+        What `condormap.in_job.thrown.describe` said of it.
     """
     error = _original(where, told)
     if told["while"]:

@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 from .errors import InvalidInputError
-from .payload import RESULT
+from .in_job.payload import RESULT
 
 # A state is a letter (an outcome) or, for an open item, the number of the retry that it waits for: below or above
 # the letters.

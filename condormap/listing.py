@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import store
 from .errors import InvalidInputError
-from .payload import CHUNKS_FILE, SELECTION_FILE
+from .in_job.payload import CHUNKS_FILE, SELECTION_FILE
 from .submission import read_cluster
 from .tags import all_tags, folder_of
 

@@ -28,8 +28,8 @@ import cloudpickle
 
 from . import reducers
 from .errors import InvalidInputError, ReduceError, SerializationError
-from .packed import Buffers, packed_parts
-from .payload import REDUCER_FILE, write_all
+from .in_job.packed import Buffers, packed_parts
+from .in_job.payload import REDUCER_FILE, write_all
 from .serialize import pickled_by_value
 from .store import storage_errors
 

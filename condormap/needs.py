@@ -14,8 +14,8 @@ from typing import Any
 import cloudpickle
 
 from .errors import SharedRandomStateWarning
-from .packed import Buffers
-from .preflight import NEEDS_FILE
+from .in_job.packed import Buffers
+from .in_job.preflight import NEEDS_FILE
 
 # These come with every job, or with every Python.
 _EVERYWHERE = frozenset({"__main__", "builtins", "cloudpickle", "condormap"}) | sys.stdlib_module_names
@@ -59,7 +59,7 @@ class FunctionPickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.modules.add(name)
 
     def needs(self) -> dict[str, Any]:
-        """Return what the pickle needs, as JSON values; see `condormap.preflight`."""
+        """Return what the pickle needs, as JSON values; see `condormap.in_job.preflight`."""
         names = {*self.modules, "cloudpickle"} if self.has_code else self.modules
         versions = {name: getattr(sys.modules[name], "__version__", None) for name in sorted(names)}
         return {

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from . import item_errors
 from .errors import RemoteError, StorageError
 from .frames import LoadedFrame
+from .in_job.packed import Packed
+from .in_job.payload import DIED, RESULT, DamagedError, Frame, chunk_file, read_frame
 from .ledger import Ledger
-from .packed import Packed
-from .payload import DIED, RESULT, DamagedError, Frame, chunk_file, read_frame
 
 _CACHED_FRAMES = 4
 _LARGE = 4 << 20  # bytes

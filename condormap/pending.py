@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 
-from .calls import SKIPPED
 from .condor import Action, Condor
 from .errors import CondorError, JobError, JobHeldError, RemoteError
 from .following import GRACE
 from .future import CondorFuture
+from .in_job.calls import SKIPPED
 from .results import Results
 from .state import MapState
 from .status import ItemState, JobStatus

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from .errors import CondorError, ReduceError, WaitTimeoutError
+from .in_job.packed import load
+from .in_job.payload import RESULT, DamagedError, Frame, read_frame, read_state
 from .locks import locked
 from .merging import FOLDER, Merged, Store, joined, replace_reducer
 from .outcomes import Outcomes
-from .packed import load
-from .payload import RESULT, DamagedError, Frame, read_frame, read_state
 from .state import MapState
 
 _SAVE_PAUSE, _SAVE_COST = 1.0, 20  # seconds between two saves, or so many times as long as the last one took

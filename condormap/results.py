@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import InvalidInputError, RemoteError, WaitTimeoutError
-from .payload import RESULT
+from .in_job.payload import RESULT
 from .serialize import unpickle_items
 from .state import MapState
 from .status import ItemState

@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 
 from .errors import SerializationError
-from .packed import Buffers
+from .in_job.packed import Buffers
 from .serialize import describe_function
 
 #: What an executor's file of cancelled calls is called, in the folder `OWN` of its map.
@@ -21,7 +21,7 @@ OWN = "executor"
 
 
 class CallerInJob:
-    """Becomes, in the job, the `condormap.calls.Caller` of the bundle; the job needs no condormap of its own.
+    """Becomes, in the job, the `Caller` of `condormap.in_job.calls`; the job needs no condormap of its own.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class CallerInJob:
 
 
 def in_job(name: str) -> Any:
-    """Return what becomes, in the job, something of `condormap.calls` in the bundle."""
+    """Return what becomes, in the job, something of `condormap.in_job.calls` in the bundle."""
     return _InJob(getattr, _InJob(importlib.import_module, "condormap_job.calls"), name)
 
 

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from .errors import InvalidInputError, SerializationError, SharedRandomStateWarning
-from .items import INDEX_FILE, ITEMS_FILE, end_of, read_blocks
+from .in_job.items import INDEX_FILE, ITEMS_FILE, end_of, read_blocks
+from .in_job.packed import Buffers, packed_parts, read_packed
+from .in_job.packed import load as load_packed
+from .in_job.payload import FUNCTION_FILE, array_bytes, write_all
 from .needs import pickle_function, write_needs
-from .packed import Buffers, packed_parts, read_packed
-from .packed import load as load_packed
-from .payload import FUNCTION_FILE, array_bytes, write_all
 from .store import storage_errors
 
 if TYPE_CHECKING:

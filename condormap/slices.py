@@ -1,6 +1,6 @@
 """Slices: the items of each job in a file of its own, for jobs that do not see the map's folder.
 
-See `condormap.items` for what is in one.
+See `condormap.in_job.items` for what is in one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .items import INDEX_FILE, ITEMS_FILE
-from .payload import FILES_PER_FOLDER, array_bytes, array_from, make_shards, runs_of
+from .in_job.items import INDEX_FILE, ITEMS_FILE
+from .in_job.payload import FILES_PER_FOLDER, array_bytes, array_from, make_shards, runs_of
 
 _PIECE = 1 << 20  # bytes that are copied at once
 

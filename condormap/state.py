@@ -25,9 +25,9 @@ from .condor import Condor
 from .errors import CondorError, JobError
 from .following import GRACE, Following
 from .holds import HoldInfo
+from .in_job.payload import RESULT
 from .more_memory import is_for_memory, is_tried_again
 from .outcomes import Outcomes
-from .payload import RESULT
 from .snapshot import SNAPSHOT_FILE, Snapshot
 from .status import ItemState, JobStatus
 from .store import MapRecord, submission_folders

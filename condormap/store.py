@@ -8,9 +8,9 @@
             map.json            layout version, id, tag, number of items, pool...
             lock                whoever changes the map locks it               (see condormap.locks)
             func.pkl            the function
-            needs.json          what it needs                                  (see condormap.preflight)
-            items.*             the items                                      (see condormap.items)
-            checkpoints/        what items have saved                          (see condormap.keeping)
+            needs.json          what it needs                                  (see condormap.in_job.preflight)
+            items.*             the items                                      (see condormap.in_job.items)
+            checkpoints/        what items have saved                          (see condormap.in_job.keeping)
             reducer.pkl         the reducer for the jobs, if there is one
             reduce/, complete/  what becomes of the results     (see condormap.merging, condormap.completion)
             events.log          HTCondor's event log of all submissions
@@ -23,7 +23,7 @@
                 outcomes/       <chunk // 1000>/<chunk>.<attempt>
                 stdio/          <chunk // 1000>/<chunk>.out, .err; only those that are not empty stay
                 condormap/, slices/, saved/, condormap.outcome
-                                what jobs are sent that do not see the folder  (see condormap.place)
+                                what jobs are sent that do not see the folder  (see condormap.in_job.place)
 
 A folder is made under another name and renamed when it is complete; a file is replaced in one step; a folder that
 is removed is renamed first. So whatever has its name is whole.

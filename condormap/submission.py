@@ -17,9 +17,7 @@ from pathlib import Path
 
 from .bundle import RUN_ARCHIVE, RUN_FILE
 from .errors import InvalidInputError, StorageError
-from .options import JobOptions, escape, one_line, quote
-from .paths import current_folder
-from .payload import (
+from .in_job.payload import (
     CHUNKS_FILE,
     FILES_PER_FOLDER,
     SELECTION_FILE,
@@ -28,7 +26,9 @@ from .payload import (
     chunk_file,
     read_chunks,
 )
-from .place import CHECKPOINTS, SENT_FOLDER, SENT_OUTCOME, SLICE
+from .in_job.place import CHECKPOINTS, SENT_FOLDER, SENT_OUTCOME, SLICE
+from .options import JobOptions, escape, one_line, quote
+from .paths import current_folder
 from .store import MapRecord, write_json
 
 # What a job gets of the environment of the process that submits it, so that the same interpreter finds the same
@@ -199,7 +199,7 @@ def _commands_if_shared(folder: Path, lib: Path) -> dict[str, str]:
 
 
 def _commands_if_sent(submission: Submission, folder: Path) -> dict[str, str]:
-    """Return the commands for jobs that are sent what is in the submission's folder; see `condormap.place`."""
+    """Return the commands for jobs that are sent what is in the submission's folder: `condormap.in_job.place`."""
     if not _SENDABLE.fullmatch(str(folder)):
         raise InvalidInputError(
             f"HTCondor cannot send files from {folder}: a path may have no comma, semicolon, equals sign, quote, "

@@ -26,10 +26,7 @@ from . import extra_files
 from .bundle import RUN_ARCHIVE, bundle
 from .condor import Condor
 from .errors import CondorError, InvalidInputError, StorageError, SubmitUnknownError
-from .locks import locked
-from .options import JobOptions
-from .paths import data_home
-from .payload import (
+from .in_job.payload import (
     FILES_PER_FOLDER,
     FUNCTION_FILE,
     REDUCER_FILE,
@@ -40,8 +37,11 @@ from .payload import (
     make_shards,
     write_chunks,
 )
-from .place import CHECKPOINTS, SENT_FILES, SENT_FOLDER, SENT_OUTCOME, SLICE
-from .preflight import NEEDS_FILE
+from .in_job.place import CHECKPOINTS, SENT_FILES, SENT_FOLDER, SENT_OUTCOME, SLICE
+from .in_job.preflight import NEEDS_FILE
+from .locks import locked
+from .options import JobOptions
+from .paths import data_home
 from .slices import write_slices
 from .store import (
     GONE,
@@ -188,7 +188,7 @@ def write_work(
     chunks, selection
         As for `add_submission`.
     spec : mapping
-        What else the runner needs to know; see `condormap.runner`.
+        What else the runner needs to know; see `condormap.in_job.runner`.
     """
     write_chunks(folder, chunks)
     if selection is not None:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from . import completion
 from .condor import Condor
 from .errors import InvalidInputError, ReduceError, WaitTimeoutError
+from .in_job.payload import RESULT
 from .merging import write_reducer
-from .payload import RESULT
 from .reducers import as_reducer
 from .reduction import Reduction
 from .results import Results

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from condormap.bundle import bundle
+from condormap.in_job.payload import chunk_file, read_frames
 from condormap.merging import write_reducer
 from condormap.outcomes import ChunkReader, Outcomes
-from condormap.payload import chunk_file, read_frames
 from condormap.serialize import pickled_by_value, write_function, write_items
 from condormap.submitting import write_work
 

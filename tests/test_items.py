@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from condormap.errors import SerializationError
-from condormap.items import read_blocks, read_item
-from condormap.packed import LEAST_BUFFER
-from condormap.payload import DamagedError
+from condormap.in_job.items import read_blocks, read_item
+from condormap.in_job.packed import LEAST_BUFFER
+from condormap.in_job.payload import DamagedError
 from condormap.serialize import unpickle_items, write_items
 
 numbers = (
@@ -135,7 +135,7 @@ def test_without_numpy_each_of_its_numbers_says_so_and_the_other_items_are_read(
     code = f"""
 import sys
 sys.modules["numpy"] = None
-from condormap.items import read_blocks
+from condormap.in_job.items import read_blocks
 told = []
 for values, load in read_blocks({str(tmp_path)!r}, range(5)):
     for value in values:

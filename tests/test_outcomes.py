@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback, StorageError
+from condormap.in_job.payload import chunk_file, make_shards, write_frame
 from condormap.outcomes import ChunkReader, Outcomes
-from condormap.payload import chunk_file, make_shards, write_frame
 
 START = {"kind": "start", "job": "7.0", "host": "node1", "python": "3.12.1"}
 

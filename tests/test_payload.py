@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from condormap.payload import (
+from condormap.in_job.payload import (
     FILES_PER_FOLDER,
     SELECTION_FILE,
     DamagedError,

@@ -19,9 +19,9 @@ from test_map_steering import until
 
 from condormap import ItemState, PersonalPool, condormap
 from condormap.errors import ItemDiedError, JobRemovedError, PreflightError, SharedRandomStateWarning
+from condormap.in_job.packed import Buffers
+from condormap.in_job.preflight import NEEDS_FILE
 from condormap.needs import pickle_function
-from condormap.packed import Buffers
-from condormap.preflight import NEEDS_FILE
 
 
 def needs_of(function: Callable[..., Any]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ import pytest
 from in_job import SOON, Make, has_ended, kill_all, until
 
 from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback
+from condormap.in_job.payload import chunk_file
+from condormap.in_job.shared import AREA_SIZE, FLUSH_SIZE, MAX_RECORDS
 from condormap.outcomes import ChunkReader, Outcomes
-from condormap.payload import chunk_file
-from condormap.shared import AREA_SIZE, FLUSH_SIZE, MAX_RECORDS
 
 # -- results ---------------------------------------------------------------------------------------------------
 

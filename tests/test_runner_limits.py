@@ -23,7 +23,7 @@ import pytest
 from in_job import Make, has_ended, until
 
 from condormap.errors import ItemDiedError, ItemTimeoutError, RemoteError
-from condormap.shared import AREA_SIZE
+from condormap.in_job.shared import AREA_SIZE
 
 # -- item_timeout ----------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import numpy
 import pytest
 
 from condormap.errors import InvalidInputError, SerializationError
-from condormap.payload import FUNCTION_FILE
+from condormap.in_job.payload import FUNCTION_FILE
 from condormap.serialize import (
     describe_function,
     local_modules,

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from condormap.items import read_blocks, slice_items
-from condormap.packed import LEAST_BUFFER
-from condormap.payload import DamagedError
+from condormap.in_job.items import read_blocks, slice_items
+from condormap.in_job.packed import LEAST_BUFFER
+from condormap.in_job.payload import DamagedError
 from condormap.serialize import unpickle_items, write_items
 from condormap.slices import write_slices
 

@@ -12,9 +12,9 @@ from condormap import PersonalPool, condormap, load, store
 from condormap.address import PoolAddress
 from condormap.condor import Condor, connect
 from condormap.handle import CondorMap
+from condormap.in_job.payload import chunk_items, read_chunks
 from condormap.locks import locked
 from condormap.options import JobOptions
-from condormap.payload import chunk_items, read_chunks
 from condormap.submission import Submission, load_submission
 from condormap.submitting import add_submission, write_submission
 from condormap.transfer import Transfer

@@ -1,6 +1,6 @@
 """The process inside a job that runs the user's function.
 
-See `condormap.runner` for how it works together with its supervisor. Travels into the job; standard library only.
+See `runner` for how it works together with its supervisor. Travels into the job; standard library only.
 """
 
 from __future__ import annotations

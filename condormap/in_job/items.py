@@ -2,7 +2,7 @@
 
 Travels into the job; standard library only.
 
-``items.pkl`` holds blocks, one after the other: either one item (see `condormap.packed`), or the pickle of several
+``items.pkl`` holds blocks, one after the other: either one item (see `packed`), or the pickle of several
 numbers, a list or an array of numpy's, which so cost a tenth. ``items.idx`` holds a pair of little-endian unsigned
 64-bit integers for each block, the item that it begins with and the byte, and a last pair for the end of them all.
 

@@ -1,6 +1,6 @@
 """What a job reads and what it writes back: the chunk table and the outcome frames.
 
-Travels into the job with `condormap.runner` and `condormap.worker`: standard library only, and of that only what
+Travels into the job with `runner` and `worker`: standard library only, and of that only what
 a job must have anyway, for each import costs every job some milliseconds (so no pathlib, tempfile, dataclasses).
 
 Chunk table
@@ -24,10 +24,10 @@ Outcome file
     ``states`` has a letter for each item (`RESULT`, `ERROR`, `DIED`); ``sizes`` is one number where all are equal;
     ``us`` is the time in microseconds, or, where a frame has very many items, the sum of their times. With
     ``"column": "q"`` (or ``"d"``) the results are integers (floats) and the data is the array of them, 8 bytes
-    each, little-endian. With ``"packed": true`` the frame has one item whose data `condormap.packed` reads. With
+    each, little-endian. With ``"packed": true`` the frame has one item whose data `packed` reads. With
     ``"shared": true`` the data is one pickle that holds for all items of the frame, and with ``"preflight": true``
     it says why the function cannot be loaded there. With ``"state": n`` the first n bytes of the data are the
-    state of a reducer (`condormap.packed`) to which the results were added; those not kept have the size 0. The
+    state of a reducer (`packed`) to which the results were added; those not kept have the size 0. The
     first frame is ``start`` (host, Python...), the last one of a complete attempt is ``end``. A torn tail is no
     frame.
 """
@@ -265,7 +265,7 @@ def read_data(path: str, frame: Frame) -> bytes | Packed:
 
 
 def read_state(path: str, frame: Frame) -> bytes | Packed:
-    """Return the state of a reducer that a frame has, for `condormap.packed.load`.
+    """Return the state of a reducer that a frame has, for `packed.load`.
 
     Raises
     ------

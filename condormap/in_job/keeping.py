@@ -1,6 +1,6 @@
 """The states that items of a job save with `condormap.checkpoint`. Travels into the job; standard library only.
 
-``checkpoints/<item // 1000>/<item>.state`` in the map's folder is a frame (`condormap.payload`) without a kind.
+``checkpoints/<item // 1000>/<item>.state`` in the map's folder is a frame (`payload`) without a kind.
 """
 
 from __future__ import annotations

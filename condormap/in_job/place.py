@@ -6,7 +6,7 @@ it was sent what it needs. In the job's scratch folder are then::
     condormap/             spec.json, the function, the runner, files/: the map's extra input files
     condormap.<chunk>      the chunk's slice of the item store
     condormap.outcome      the outcome file, empty at first
-    checkpoints/           what items saved (`condormap.keeping`)
+    checkpoints/           what items saved (`keeping`)
 
 HTCondor keeps the last two when it vacates the job, and takes them back when it ends.
 """
@@ -48,7 +48,7 @@ class Place:
     home : str
         The folder of the function and of what it needs.
     store : str
-        The items, see `condormap.items`.
+        The items, see `items`.
     checkpoints : str
         The folder of what items save.
     """

@@ -1,7 +1,7 @@
 """Reducing in the job: the results of items are added to one state, which travels instead of them.
 
-Travels into the job; standard library only. As in `condormap.worker` and `condormap.runner`, but for how results
-come back: the worker itself writes a frame that has the state of its items (see `condormap.payload`), and begins
+Travels into the job; standard library only. As in `worker` and `runner`, but for how results
+come back: the worker itself writes a frame that has the state of its items (see `payload`), and begins
 another state. So a state counts for the items of its frame, or, where the worker dies before, for none: these
 are computed again. Frames come the more rarely the longer a job takes: an hour's job writes about 90.
 """

@@ -7,7 +7,7 @@
         +-- shared memory: sizes, times, states and pickles of the finished items
         |
         v
-    outcome file: frames (see `condormap.payload`)
+    outcome file: frames (see `payload`)
 
 The worker writes into memory that it shares with the supervisor, so what it finished outlives it: an item
 that kills the worker (a segfault, ``os._exit``, the kernel's memory killer) costs that item only; the
@@ -29,12 +29,12 @@ HTCondor has to tell. Standard library only. The keys of ``spec.json``:
 ``retries``
     How often an item at which the worker died is tried again.
 ``reduce``
-    Whether the results are added up in the job (`condormap.reducing`), and what is done with them besides: null,
+    Whether the results are added up in the job (`reducing`), and what is done with them besides: null,
     ``"keep"`` or ``"discard"``.
 ``item_timeout``
     Seconds that an item may take; null if as long as it likes.
 ``sent``
-    True where the job does not see these folders, and was sent what it needs of them: see `condormap.place`.
+    True where the job does not see these folders, and was sent what it needs of them: see `place`.
 ``files``
     Extra input files that the job sees: a name in the job, and a path, of each.
 """

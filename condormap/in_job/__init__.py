@@ -1,0 +1,1 @@
+"""What runs inside a job, and the formats that it shares with the submitting side; travels with every map."""
