@@ -157,6 +157,7 @@ def test_what_is_exact(name: str, data: st.DataObject) -> None:
         assert found.dtype == expected.dtype
     else:
         assert found == expected
+        assert not isinstance(found, dict) or list(found) == list(expected)
 
 
 WEIGHTS = st.floats(0.01, 100.0)

@@ -8,6 +8,10 @@ from typing import Any
 
 from .protocol import Reducer, as_reducer
 
+_Groups = dict[
+    Any, tuple[tuple[int, int], Any]
+]  # key -> where it came first (item, place in its result), state
+
 
 class Several(Reducer):
     """Several reducers in one pass, each of which gets every result; the value is a tuple or dict of their values.
@@ -74,15 +78,15 @@ class GroupBy(Reducer):
         self.ordered = getattr(self.reducer, "ordered", True)
         self.collects = getattr(self.reducer, "collects", False)
 
-    def zero(self) -> dict[Any, Any]:
+    def zero(self) -> _Groups:
         """Return the state of no results."""
         return {}
 
-    def add(self, state: dict[Any, Any], index: int, value: Any) -> dict[Any, Any]:
+    def add(self, state: _Groups, index: int, value: Any) -> _Groups:
         """Return the state with one more result."""
-        for key, one in self._pairs(value):
-            before = state[key] if key in state else self.reducer.zero()
-            state[key] = self.reducer.add(before, index, one)
+        for number, (key, one) in enumerate(self._pairs(value)):
+            place, before = state[key] if key in state else ((index, number), self.reducer.zero())
+            state[key] = place, self.reducer.add(before, index, one)
         return state
 
     def _pairs(self, value: Any) -> Iterable[tuple[Any, Any]]:
@@ -97,12 +101,17 @@ class GroupBy(Reducer):
             f"{value!r}; or give GroupBy a key="
         )
 
-    def merge(self, a: dict[Any, Any], b: dict[Any, Any]) -> dict[Any, Any]:
+    def merge(self, a: _Groups, b: _Groups) -> _Groups:
         """Return the state of both."""
-        for key, one in b.items():
-            a[key] = self.reducer.merge(a[key], one) if key in a else one
+        for key, (place, one) in b.items():
+            if key in a:
+                first, before = a[key]
+                a[key] = min(first, place), self.reducer.merge(before, one)
+            else:
+                a[key] = place, one
         return a
 
-    def finish(self, state: dict[Any, Any]) -> dict[Any, Any]:
-        """Return the values by key; the keys are in the order in which they came."""
-        return {key: self.reducer.finish(one) for key, one in state.items()}
+    def finish(self, state: _Groups) -> dict[Any, Any]:
+        """Return the values by key; the keys are in the order in which the items bring them."""
+        groups = sorted(state.items(), key=lambda group: group[1][0])
+        return {key: self.reducer.finish(one) for key, (_, one) in groups}
