@@ -58,7 +58,7 @@ def run(pool: PersonalPool, *tests: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def condor_executor() -> Iterator[CondorExecutor]:
-    with CondorExecutor() as executor:
+    with CondorExecutor(chunksize=100) as executor:  # their tasks are tiny, and each job imports dask
         yield executor
 
 
