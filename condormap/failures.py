@@ -44,7 +44,8 @@ def died(job: TrackedJob) -> JobDiedError:
     stderr = _stderr(job.submission.output_file(job.chunk, "err"))
     text = f"{_what(job)} on {job.host} {how} and left no outcome{stderr}"
     if job.exit_code == _NO_PROGRAM and not job.submission.sent and f"{RUN_FILE}'" in stderr:
-        text += "\nThat machine does not see the map's folder: m.retry(transfer='always') sends the files"
+        text += "\nThat machine does not see the map's folder: "
+        text += "m.remove(); m.retry(transfer='always') sends the files"
     if job.exit_code == DISK_FULL:
         text += ". The disk of its results was full: free some space, then retry() runs what is left"
     return JobDiedError(text, job=job.id, items=as_items(job.items))

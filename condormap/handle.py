@@ -80,6 +80,7 @@ class CondorMap:
     # -- results ---------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
+        self._state.look_for_submissions()
         return len(self._results)
 
     def __iter__(self) -> Iterator[Any]:

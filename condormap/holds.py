@@ -10,16 +10,18 @@ from .more_memory import is_for_memory
 from .status import hold_advice, hold_in_words
 
 _DISK = (34, 104)
+# The map's other jobs would fare alike; m.retry() alone leaves in the queue those that are not on hold.
 _UNSEEN = (
-    "m.retry(transfer='always') if that machine does not see this folder; else mend that, and m.release()"
+    "m.remove(); m.retry(transfer='always') if that machine does not see this folder; else mend that, and "
+    "m.release()"
 )
 _ADVICE = {  # of a map's jobs, by code and subcode; -1 for any
     (1, -1): "m.release()",
-    (6, 2): "m.retry(python=...) with the path that the interpreter has on the execute machine",
+    (6, 2): "m.remove(); m.retry(python=...) with the path that the interpreter has on the execute machine",
     (7, -1): _UNSEEN,
     (9, -1): _UNSEEN,
     (12, -1): "m.release() runs the job again",
-    (13, -1): "put back what is missing and m.release(), or m.retry(transfer='always')",
+    (13, -1): "put back what is missing and m.release(), or m.remove(); m.retry(transfer='always')",
     (14, -1): _UNSEEN,
 }
 _ENOUGH = 1.25  # times what was used

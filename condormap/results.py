@@ -103,7 +103,7 @@ class Results:
             for item in items:
                 error = self.wait_for(item, waiter)
                 if error is not None:
-                    raise error
+                    raise raisable(item, error)
                 found.append(self._value(item))
         return found
 
@@ -113,6 +113,7 @@ class Results:
             raise InvalidInputError(f'errors must be "raise", "return" or "skip", not {errors!r}')
         self.check_kept()
         until = deadline(timeout)
+        self.state.look_for_submissions()
         found: list[Any] = []
         with self.new_waiter() as waiter:
             item = 0
@@ -127,7 +128,7 @@ class Results:
                     except RemoteError as unreadable:
                         error = unreadable
                 if errors == "raise":
-                    raise error
+                    raise raisable(item, error)
                 if errors == "return":
                     found.append(error)
                 item += 1
@@ -136,6 +137,7 @@ class Results:
     def as_completed(self) -> Generator[Item]:
         """Yield every item as soon as it is settled; see `CondorMap.as_completed`."""
         state, outcomes, seen = self.state, self.state.outcomes, 0
+        state.look_for_submissions()
         with self.new_waiter() as waiter:
             while True:
                 waiter.until(lambda: outcomes.n_frames > seen or state.all_settled())  # noqa: B023
@@ -150,12 +152,19 @@ class Results:
     def wait_for(self, item: int, waiter: Waiter, until: float | None = None) -> BaseException | None:
         """Wait until an item is settled, and return why it has no result; None where it has one."""
         state = self.state
+        while True:
+            self._wait_for(item, waiter, until)
+            error = self.error(item)
+            if error is None or not state.look_for_submissions():
+                return error
+
+    def _wait_for(self, item: int, waiter: Waiter, until: float | None) -> None:
+        state = self.state
         if state.ledger.is_open(item) and not waiter.until(lambda: state.is_settled(item), until):
             raise WaitTimeoutError(
                 f"item {item} had no outcome when the time was over ({state.ledger.n_finished} of {len(self)} "
                 "items have one); its job goes on, and the handle stays usable"
             )
-        return self.error(item)
 
     def _value(self, item: int) -> Any:
         """Return the result of an item that has one."""
@@ -212,6 +221,19 @@ class Results:
         return value
 
 
+def raisable(item: int, error: BaseException) -> BaseException:
+    """Return what to raise for an item that failed.
+
+    StopIteration is made a RuntimeError, as in a generator: else it would look like an end of something, and
+    nothing that is awaited can raise it.
+    """
+    if not isinstance(error, StopIteration):
+        return error
+    stands_for = RuntimeError(f"item {item} raised StopIteration")
+    stands_for.__cause__ = error
+    return stands_for
+
+
 class InOrder(Iterator[Any]):
     """The results in order. Not a generator: it goes on after an item that raised."""
 
@@ -238,6 +260,8 @@ class InOrder(Iterator[Any]):
     def _read(self, item: int) -> list[Any]:
         """Wait for an item; return its result and those that come with it, or raise its error."""
         if item == len(self._results):
+            self._results.state.look_for_submissions()
+        if item == len(self._results):
             self._waiter.__exit__()
             raise StopIteration
         error = self._results.wait_for(item, self._waiter)
@@ -248,6 +272,4 @@ class InOrder(Iterator[Any]):
                 error = unreadable
         self._next = item + 1
         self._waiter.__exit__()  # the next wait shows another bar
-        if isinstance(error, StopIteration):  # as in a generator: else it would look like the end
-            raise RuntimeError(f"item {item} raised StopIteration") from error
-        raise error
+        raise raisable(item, error)

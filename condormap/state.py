@@ -13,6 +13,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import dataclasses
+import os
 import threading
 import time
 from collections import Counter
@@ -30,7 +31,7 @@ from .more_memory import is_for_memory, is_tried_again
 from .outcomes import Outcomes
 from .snapshot import SNAPSHOT_FILE, Snapshot
 from .status import ItemState, JobStatus
-from .store import MapRecord, submission_folders
+from .store import SUBMISSIONS_FOLDER, MapRecord, submission_folders
 from .submission import Submission, load_submission
 from .tracked import TrackedJob
 from .tracking import JobTable
@@ -106,6 +107,18 @@ class MapState:
             submission = load_submission(folder)
             if submission.cluster is not None:  # else it is being submitted; the event log tells of it
                 self.note(submission)
+
+    def look_for_submissions(self) -> bool:
+        """Take note of what other processes submitted, by listing a folder; return whether they did.
+
+        Where all is settled, nobody reads the event log, which would tell of it.
+        """
+        before = len(self.submissions)
+        with contextlib.suppress(FileNotFoundError):  # an empty map has none
+            if len(os.listdir(self.folder / SUBMISSIONS_FOLDER)) > before:
+                with self._lock:
+                    self.note_new_submissions()
+        return len(self.submissions) > before
 
     def _find_submission(self, id: str, cluster: int) -> Submission | None:
         """Return the submission of a job that the event log tells of, which another process may have added."""

@@ -49,7 +49,7 @@ from .errors import CondormapError, StorageError
 from .paths import log_folder
 
 LAYOUT = 2
-RECORD_FILE, EVENTS_FILE = "map.json", "events.log"
+RECORD_FILE, EVENTS_FILE, SUBMISSIONS_FOLDER = "map.json", "events.log", "submissions"
 NEW, GONE = ".new-", ".gone-"  # how the names of folders begin that are being made, or removed
 
 
@@ -272,7 +272,7 @@ def make_log(folder: Path, record: MapRecord) -> None:
 
 def submission_folders(folder: Path) -> list[Path]:
     """Return the folders of the map's submissions, in order."""
-    parent = folder / "submissions"
+    parent = folder / SUBMISSIONS_FOLDER
     numbers = (
         sorted(int(path.name) for path in parent.iterdir() if path.name.isdigit()) if parent.is_dir() else []
     )

@@ -46,6 +46,7 @@ from .slices import write_slices
 from .store import (
     GONE,
     NEW,
+    SUBMISSIONS_FOLDER,
     MapRecord,
     discard,
     new_id,
@@ -154,7 +155,7 @@ def write_submission(
     Submission
         Its folder is the one in `final`.
     """
-    parent = folder / "submissions"
+    parent = folder / SUBMISSIONS_FOLDER
     for stale in [*parent.glob(f"{NEW}*"), *parent.glob(f"{GONE}*")]:  # of a process that was killed
         shutil.rmtree(stale, ignore_errors=True)
     number = str(len(submission_folders(folder)))
@@ -171,9 +172,9 @@ def write_submission(
         submission = load_submission(new)
         if transfer.sent:
             _write_what_is_sent(submission, lib)
-        describe(submission, final / "submissions" / number, record, lib, slots)
+        describe(submission, final / SUBMISSIONS_FOLDER / number, record, lib, slots)
         os.rename(new, parent / number)
-    return dataclasses.replace(submission, folder=final / "submissions" / number)
+    return dataclasses.replace(submission, folder=final / SUBMISSIONS_FOLDER / number)
 
 
 def write_work(

@@ -15,7 +15,7 @@ from .in_job.payload import RESULT
 from .merging import write_reducer
 from .reducers import as_reducer
 from .reduction import Reduction
-from .results import Results
+from .results import Results, raisable
 from .serialize import modules_by_value, pickled_by_value
 from .state import MapState
 from .store import MapRecord
@@ -154,7 +154,7 @@ class Value:
             return
         for item, letter in enumerate(self._state.ledger.states):
             if letter != ord(RESULT) and (error := self._results.error(item)) is not None:
-                raise error
+                raise raisable(item, error)
         raise ReduceError("an item has no result, and no error either", stage="finish")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -162,9 +163,25 @@ def test_a_stop_iteration_does_not_look_like_the_end(pool: PersonalPool) -> None
         return next(iter(())) if x == 0 else x
 
     m = condormap(function, range(2), pool=pool)
-    with pytest.raises(RuntimeError, match="item 0 raised StopIteration"):
-        list(m)
+
+    async def awaited() -> Any:
+        return await asyncio.wait_for(m, 30)
+
+    asks: list[Callable[[], Any]] = [
+        lambda: list(m),
+        lambda: m[0],
+        lambda: m[:],
+        m.results,
+        {item.index: item for item in m.as_completed()}[0].result,
+        lambda: asyncio.run(awaited()),
+        m.set_on_complete(sum).result,
+    ]
+    for ask in asks:
+        with pytest.raises(RuntimeError, match="item 0 raised StopIteration") as caught:
+            ask()
+        assert type(caught.value.__cause__) is StopIteration
     assert m.results("skip") == [1]
+    assert type(m.results("return")[0]) is StopIteration
 
 
 def test_a_result_that_cannot_be_pickled_is_an_error_of_its_item(pool: PersonalPool) -> None:

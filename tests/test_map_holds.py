@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,7 +153,7 @@ def test_options_that_cannot_be_meant_are_refused(
             "used 4096 MB of 3072 MB; m.edit(disk='6GB')",
         ),
         (1, 0, {}, "held by a user (why); m.release()"),
-        (6, 2, {}, "the program, or the interpreter in its first line, is not there (why); m.retry(python"),
+        (6, 2, {}, "the program, or the interpreter in its first line, is not there (why); m.remove(); m."),
     ],
 )
 def test_holds_are_told_in_words_with_what_to_type(
@@ -173,6 +174,23 @@ def test_each_job_on_hold_is_listed_with_the_items_that_wait_for_it(pool: Person
     assert holds[-1].job == cluster  # for those that it has made no job for
     assert all("coffee" in hold.reason and hold.advice == "m.release()" for hold in holds)
     m.remove()
+
+
+def test_the_advice_for_an_interpreter_that_cannot_run_moves_all_items_not_just_those_on_hold(
+    pool: PersonalPool, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "python"
+    wrong.write_text("#!/no/such/interpreter\n")
+    wrong.chmod(0o755)
+    m = condormap(abs, range(-14, 0), pool=pool, chunksize=1, python=wrong)
+    until(lambda: bool(m.holds()))
+    what, _, rest = m.holds()[0].advice.partition(" with the path")
+    assert rest
+    exec(what.replace("...", repr(sys.executable)), {"m": m})
+    right = m._state.submissions[-1]
+    assert right.selection is not None
+    assert len(right.selection) == 14
+    assert m.results(timeout=60) == list(range(14, 0, -1))
 
 
 # -- edit ------------------------------------------------------------------------------------------------------

@@ -266,3 +266,46 @@ def test_items_that_a_held_factory_has_not_made_jobs_for_are_retried_with_all_of
     gate.open()
     m.retry(items=[13], chunksize=2)
     assert m.results(timeout=60) == list(range(14))
+
+
+def test_a_handle_that_had_seen_all_items_settled_answers_by_the_retry_of_another(
+    pool: PersonalPool, moody: Callable[[int], int]
+) -> None:
+    m = condormap(moody, range(4), pool=pool)
+    assert m.wait(timeout=30)
+    others = [load(m.tag) for _ in range(4)]
+    for other in others:
+        assert other.wait(timeout=30)
+        assert other.failed() == [1, 3]
+    assert m.retry().wait(timeout=30)
+    assert others[0].results() == [0, 10, 20, 30]
+    assert list(others[1]) == [0, 10, 20, 30]
+    assert (others[2][3], others[2][:2]) == (30, [0, 10])
+    assert [item.error for item in others[3].as_completed()] == [None] * 4
+
+
+def test_an_iteration_that_began_before_the_retry_of_another_sees_it(
+    pool: PersonalPool, moody: Callable[[int], int]
+) -> None:
+    m = condormap(moody, range(2), pool=pool)
+    other = load(m.tag)
+    results = iter(other)
+    assert next(results) == 0
+    assert other.wait(timeout=30)
+    m.retry()
+    assert next(results) == 10
+
+
+def test_a_handle_that_had_seen_all_items_settled_sees_the_items_that_another_adds(
+    pool: PersonalPool,
+) -> None:
+    m = condormap(abs, [-1], pool=pool)
+    assert m.wait(timeout=30)
+    others = [load(m.tag) for _ in range(3)]
+    iteration = iter(others[2])
+    assert [other.results() for other in others] == [[1]] * 3
+    assert next(iteration) == 1
+    m.extend([-2])
+    assert (len(others[0]), others[0][1]) == (2, 2)
+    assert others[1].results() == [1, 2]
+    assert next(iteration) == 2

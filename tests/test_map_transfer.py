@@ -423,7 +423,9 @@ def test_where_they_were_to_see_the_folder_the_error_says_what_to_do(remote: Per
         requirements="true",
         submit={"MY.FileSystemDomain": '"node.far.example"'},
     )
-    with pytest.raises(JobDiedError, match=r"does not see the map's folder: m\.retry\(transfer='always'\)"):
+    with pytest.raises(
+        JobDiedError, match=r"does not see the map's folder: m\.remove\(\); m\.retry\(transfer='always'\)"
+    ):
         m.results(timeout=30)
     assert m.retry(transfer="always").results(timeout=30) == [1]
 
@@ -438,9 +440,11 @@ def test_a_job_that_cannot_use_its_folder_is_held_and_says_what_to_do(
     (tmp_path / "gone").rmdir()
     m.release()
     with pytest.raises(
-        JobHeldError, match=r"m\.retry\(transfer='always'\) if that machine does not see this folder"
+        JobHeldError,
+        match=r"m\.remove\(\); m\.retry\(transfer='always'\) if that machine does not see this folder",
     ):
         m.wait(timeout=30)
+    m.remove()
     assert m.retry(transfer="always", submit={}).results(timeout=30) == [1]
 
 
