@@ -19,11 +19,15 @@ import zipfile
 from functools import cache
 from pathlib import Path
 
-_MAIN = """\
+OLD_PYTHON = 78  # the exit code of a job whose Python is too old (EX_CONFIG of sysexits.h)
+_MAIN = f"""\
 import os
 import sys
 if sys.version_info < (3, 9):
-    sys.exit("condormap: the jobs need Python 3.9 or newer, not " + sys.version + " (" + sys.executable + ")")
+    # What an old Python can run, too.
+    sys.stderr.write("condormap: the jobs need Python 3.9 or newer, and %s is Python %s"
+                     % (sys.executable, sys.version.split()[0]))
+    sys.exit({OLD_PYTHON})
 sys.path[0] = os.path.abspath(sys.path[0])
 sys.path.insert(1, sys.path[0] + "/pickling")  # the cloudpickle that the function was pickled by
 sys.path.append(sys.path[0] + "/fallback")  # where this Python has no condormap of its own

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .bundle import RUN_FILE
-from .errors import JobDiedError, JobError, JobHeldError, JobLostError, JobRemovedError
+from .errors import (
+    JobDiedError,
+    JobError,
+    JobHeldError,
+    JobLostError,
+    JobRemovedError,
+    PreflightError,
+    StorageError,
+)
 from .holds import advice, as_items, in_words
 from .in_job.place import DISK_FULL
 from .output import tail_of_output
@@ -15,7 +24,8 @@ from .submission import Submission
 from .tracked import TrackedJob
 
 _STDERR_TAIL = 2000  # bytes of standard error in a message
-_NO_PROGRAM = 2  # Python's exit code when it can't open the file that it is to run
+#: Python's exit code when it can't open the file that it is to run.
+NO_PROGRAM = 2
 
 
 def lost(job: TrackedJob) -> JobLostError:
@@ -43,12 +53,32 @@ def died(job: TrackedJob) -> JobDiedError:
     how = f"exited with code {job.exit_code}" if job.signal is None else f"was killed by signal {job.signal}"
     stderr = _stderr(job.submission.output_file(job.chunk, "err"))
     text = f"{_what(job)} on {job.host} {how} and left no outcome{stderr}"
-    if job.exit_code == _NO_PROGRAM and not job.submission.sent and f"{RUN_FILE}'" in stderr:
+    if job.exit_code == NO_PROGRAM and not job.submission.sent and f"{RUN_FILE}'" in stderr:
         text += "\nThat machine does not see the map's folder: "
         text += "m.remove(); m.retry(transfer='always') sends the files"
+    if job.exit_code == 0:
+        text += ". So its outcome file was cut off or removed; m.retry() runs these items again"
     if job.exit_code == DISK_FULL:
         text += ". The disk of its results was full: free some space, then retry() runs what is left"
     return JobDiedError(text, job=job.id, items=as_items(job.items))
+
+
+def unrunnable(job: TrackedJob) -> PreflightError:
+    """Return the error of a job whose interpreter does not run it."""
+    stderr = _stderr(job.submission.output_file(job.chunk, "err"))
+    python = job.submission.options.python or sys.executable
+    text = (
+        f"{_what(job)} on {job.host}: {python} exited with code {job.exit_code} before it ran anything{stderr}\n"
+        "Nothing was computed there: m.remove(); m.retry(python=...) with the path of another Python"
+    )
+    return PreflightError(text, job=job.id, items=as_items(job.items))
+
+
+def unreadable(job: TrackedJob, damage: str) -> StorageError:
+    """Return the error of a job whose outcome file is damaged."""
+    return StorageError(
+        f"the outcomes of {_what(job)} cannot be read: {damage}; m.retry() runs these items again"
+    )
 
 
 #: By the state of the job's items.

@@ -7,9 +7,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from .bundle import OLD_PYTHON
+from .failures import NO_PROGRAM
 from .in_job.keeping import forget
 from .in_job.payload import RESULT
-from .in_job.place import CHECKPOINTS
+from .in_job.place import CHECKPOINTS, DISK_FULL
 from .outcomes import ChunkReader, Outcomes
 from .status import JobStatus
 from .submission import Submission
@@ -40,6 +42,13 @@ class Following:
         The jobs that compute them.
     codes : mapping
         Submission id -> its code in the ledger of the outcomes.
+
+    Attributes
+    ----------
+    damage : dict
+        Why the outcomes of a chunk that is over can't be read.
+    unrunnable : list
+        The chunks whose interpreter can't run a job.
     """
 
     def __init__(self, outcomes: Outcomes, jobs: JobTable, codes: Mapping[str, int]) -> None:
@@ -47,6 +56,8 @@ class Following:
         self._jobs = jobs
         self._codes = codes
         self._chunks: dict[Key, _Followed] = {}
+        self.damage: dict[Key, str] = {}
+        self.unrunnable: list[Key] = []
 
     def __contains__(self, key: Key) -> bool:
         return key in self._chunks
@@ -82,10 +93,26 @@ class Following:
         may_grow = self._may_grow(followed)  # before it is read
         new = followed.reader.read(self._outcomes)
         if not may_grow or not self._outcomes.ledger.n_unfinished(followed.submission.items(followed.chunk)):
+            self._note_failure(key, followed)  # before, for Ctrl-C
             del self._chunks[key]
             if followed.submission.sent:
                 self._clean_up(followed)
         return new
+
+    def _note_failure(self, key: Key, followed: _Followed) -> None:
+        """Take note of what the files tell about why items of a chunk have no outcome."""
+        submission, reader = followed.submission, followed.reader
+        if not self._outcomes.ledger.n_unfinished(submission.items(followed.chunk)):
+            return
+        job = followed.job or self._jobs.get(submission, followed.chunk)
+        if reader.damage:
+            self.damage[key] = reader.damage
+        elif job is not None and job.exit_code is not None and not job.lost and not reader.attempts:
+            is_old = job.exit_code == OLD_PYTHON
+            # Of the interpreter that condormap itself runs in, something else is the matter.
+            is_none = submission.options.python is not None and job.exit_code not in (NO_PROGRAM, DISK_FULL)
+            if is_old or is_none:
+                self.unrunnable.append(key)
 
     def _clean_up(self, followed: _Followed) -> None:
         """Remove what a job removes that sees the folder: empty output, and what items had saved that are over."""
@@ -111,5 +138,7 @@ class Following:
         if job is None:
             ended = self._jobs.gone.get(followed.submission.cluster or -1)
         elif job.is_over:
+            if job.exit_code == OLD_PYTHON:
+                return False
             ended = job.ended
         return ended is None or time.monotonic() < ended + GRACE

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass
 
 from .condor import Action, Condor
-from .errors import CondorError, JobError, JobHeldError, RemoteError
+from .errors import CondorError, CondormapError, JobHeldError, RemoteError
 from .following import GRACE
 from .future import CondorFuture
 from .in_job.calls import SKIPPED
@@ -177,7 +177,7 @@ class Pending:
             if future is not None and future.place is not None and future.place[0].id == part.submission.id
         ]
 
-    def _fail(self, part: _Part, failure: JobError) -> None:
+    def _fail(self, part: _Part, failure: CondormapError) -> None:
         if isinstance(failure, JobHeldError):
             failure.add_note("condormap: its calls have failed by that, so the executor removes the job")
             self._unwanted[part.submission.id, part.chunk] = part

@@ -23,7 +23,7 @@ from pathlib import Path
 from . import failures
 from .comparison import ATTRIBUTES, compare, unexplained
 from .condor import Condor
-from .errors import CondorError, JobError
+from .errors import CondorError, CondormapError
 from .following import GRACE, Following
 from .holds import HoldInfo
 from .in_job.payload import RESULT
@@ -286,21 +286,28 @@ class MapState:
                     yield submission, here
 
     def unloadable(self) -> int | None:
-        """Return an item of a job of the newest submission that could not load the function; None without any."""
+        """Return an item of a job of the newest submission that could not load the function; None without any.
+
+        Perhaps it could not even run.
+        """
+        for id, chunk in self._following.unrunnable:
+            newest = self.submissions[-1]
+            if id == newest.id and (items := self.open_items(newest, chunk)):
+                return items[0]
         if not self.outcomes.preflights:
             return None
         return self.outcomes.unloadable(self._codes[self.submissions[-1].id])
 
     # -- failures --------------------------------------------------------------------------------------------
 
-    def held(self) -> Iterator[JobError]:
+    def held(self) -> Iterator[CondormapError]:
         """Yield the errors of the chunks that are on hold and have items without an outcome."""
         for submission, chunk in self.chunks():
             waits = self._n_open(submission, chunk) and self.fate(submission, chunk) == ItemState.HELD
             if waits and (failure := self.failure(submission, chunk)):
                 yield failure
 
-    def failure(self, submission: Submission, chunk: int) -> JobError | None:
+    def failure(self, submission: Submission, chunk: int) -> CondormapError | None:
         """Return why the items of a chunk that have no outcome have none; None while one may still come."""
         fate = self.fate(submission, chunk)
         if fate is None:
@@ -310,6 +317,10 @@ class MapState:
             return failures.unknown(submission, chunk, str(self.jobs.damage))
         if job is None:
             return failures.without_job(submission, chunk, self.jobs.paused.get(submission.cluster or 0))
+        if fate == ItemState.ERROR and (damage := self._following.damage.get(job.key)):
+            return failures.unreadable(job, damage)
+        if fate == ItemState.ERROR and job.key in self._following.unrunnable:
+            return failures.unrunnable(job)
         return failures.MAKERS[fate](job)
 
     def fate(self, submission: Submission, chunk: int) -> ItemState | None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from conftest import Gate
 
-from condormap import CondorMap, ItemState, PersonalPool, condormap
+from condormap import CondorMap, ItemState, PersonalPool, condormap, load
 from condormap.errors import (
     ImpossibleRequestError,
     ItemDiedError,
@@ -315,6 +315,28 @@ def test_a_job_that_cannot_start_is_held_and_says_why(
     assert m.wait(timeout=30)
     with pytest.raises(JobRemovedError):
         m[0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "words"),
+    [
+        (lambda path: path.write_bytes(b"x" * 1000), StorageError, "cannot be read: .* has no outcome frame"),
+        (lambda path: os.truncate(path, 20), JobDiedError, "its outcome file was cut off or removed"),
+    ],
+    ids=["garbage", "cut off"],
+)
+def test_a_damaged_outcome_file_is_told_and_a_retry_computes_what_it_had(
+    pool: PersonalPool, damage: Callable[[Path], None], error: type[Exception], words: str
+) -> None:
+    m = condormap(abs, range(-4, 0), pool=pool, chunksize=2)
+    assert m.wait(timeout=30)
+    (path,) = m.path.glob("submissions/0/outcomes/0/0.0")
+    damage(path)
+    again = load(m.tag)
+    with pytest.raises(error, match=rf"items 0 to 1.*{words}.*m\.retry\(\) runs these items again"):
+        again.results(timeout=30)
+    assert again.failed() == [0, 1]
+    assert again.retry().results(timeout=30) == [4, 3, 2, 1]
 
 
 def test_outcomes_that_were_deleted_are_a_storage_error(pool: PersonalPool) -> None:

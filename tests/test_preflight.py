@@ -181,6 +181,41 @@ def test_jobs_with_another_python_than_the_functions_code_stop_the_map(pool: Per
         m[2]
 
 
+#: A program that runs what it is given as a Python 3.7 would, as far as that matters.
+_OLD_PYTHON = f"""#!{sys.executable}
+import runpy, sys
+sys.version, sys.version_info, sys.argv[:] = "3.7.16 (default)", (3, 7, 16), sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("transfer", ["never", "always"])
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (_OLD_PYTHON, r"the jobs need Python 3\.9 or newer, and .* is Python 3\.7\.16"),
+        ("#!/bin/sh\nexit 0\n", "exited with code 0 before it ran anything"),
+        ("#!/bin/sh\necho no prefix found >&2\nexit 1\n", r"(?s)with code 1 before.*no prefix found"),
+    ],
+    ids=["old", "none", "broken"],
+)
+def test_an_interpreter_that_runs_no_job_stops_the_map_and_the_advice_works(
+    pool: PersonalPool, tmp_path: Path, program: str, words: str, transfer: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(program)
+    python.chmod(0o755)
+    m = condormap(abs, range(-200, 0), pool=pool, chunksize=1, python=python, transfer=transfer)
+    with pytest.raises(PreflightError, match=words) as caught:
+        m.results(timeout=60)
+    assert "condormap: the map's other jobs were removed" in caught.value.__notes__
+    assert m.status[ItemState.REMOVED] > 100
+    if program == _OLD_PYTHON:
+        assert "m.remove(); m.retry(python=...)" in str(caught.value)
+        m.remove()
+        assert m.retry(python=sys.executable, chunksize=100).results(timeout=60) == list(range(200, 0, -1))
+
+
 # -- randomness ------------------------------------------------------------------------------------------------
 
 
