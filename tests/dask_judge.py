@@ -46,7 +46,17 @@ EXCLUDED = {
 def run(pool: PersonalPool, *tests: str) -> subprocess.CompletedProcess[str]:
     """Run tests of dask; the last line of the output has the counts."""
     with tempfile.TemporaryDirectory(prefix="condormap-dask-") as folder:
-        command = [sys.executable, "-m", "pytest", "-q", "-rfEs", "-p", "dask_judge", "-p", "no:cacheprovider"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-rfEs",
+            "-p",
+            "dask_judge",
+            "-p",
+            "no:cacheprovider",
+        ]
         command += ["-c", os.devnull, "--rootdir", folder, "-W", "ignore", "--pyargs", *tests]
         here = Path(__file__).parent
         path = os.pathsep.join([str(here), str(here.parent), *os.environ.get("PYTHONPATH", "").split()])
