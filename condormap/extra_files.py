@@ -37,8 +37,9 @@ def anchored(files: object) -> tuple[str, ...]:
         name = name_of(path)
         other = next((each for each in found if _is_within(each, name) or _is_within(name, each)), None)
         if other is not None and found[other] != path:
+            one, two = os.path.normpath(found[other]), os.path.normpath(path)
             raise InvalidInputError(
-                f"files: {found[other]} and {path} would be {other} and {name} in the job, and one of them hides "
+                f"files: {one} and {two} would be {other} and {name} in the job, and one of them hides "
                 "the other. Give a folder that has both, or rename one"
             )
         found[name] = path
@@ -78,9 +79,11 @@ def check(files: Iterable[str]) -> None:
     """
     for file in files:
         if not os.path.exists(file):
-            raise InvalidInputError(f"files: there is no {file}. Nothing was submitted")
+            raise InvalidInputError(f"files: there is no {os.path.normpath(file)}. Nothing was submitted")
         if not os.access(file, os.R_OK):
-            raise InvalidInputError(f"files: you may not read {file}. Nothing was submitted")
+            raise InvalidInputError(
+                f"files: you may not read {os.path.normpath(file)}. Nothing was submitted"
+            )
 
 
 def link(files: Iterable[str], folder: Path) -> None:

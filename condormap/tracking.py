@@ -130,7 +130,7 @@ class JobTable:
             clusters = " ".join(str(s.cluster) for s in self.submissions if s.cluster is not None)
             raise StorageError(
                 f"the event log of the map cannot be read: {error}. If its folder was deleted, its results are "
-                f"gone with it; its jobs may still be in the queue: condor_rm {clusters}"
+                f"gone with it, and so are its jobs if condormap.remove() did that; else: condor_rm {clusters}"
             ) from error
         self.damage = self.damage or part.damage
         self._place, self._pending = part.place, deque(part.events)
