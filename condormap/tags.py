@@ -113,12 +113,12 @@ def check_tag(tag: str | None) -> str:
         raise InvalidInputError(
             f"{tag!r} is no tag: up to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
         )
+    if _is_being_made(tag):  # asked first: a map that is complete by the next line is one
+        raise InvalidInputError(f"another process is making a map with the tag {tag!r} right now")
     if (maps_folder() / tag).exists():
         raise InvalidInputError(
             f"there is a map with the tag {tag!r} already: condormap.load({tag!r}) returns it"
         )
-    if _is_being_made(tag):
-        raise InvalidInputError(f"another process is making a map with the tag {tag!r} right now")
     return tag
 
 

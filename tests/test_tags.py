@@ -84,6 +84,28 @@ def test_of_many_that_want_a_tag_at_once_one_gets_it() -> None:
     assert all(isinstance(error, InvalidInputError) for error in errors)
 
 
+def test_a_map_that_is_complete_while_another_asks_for_its_tag_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The asking process looks twice; here the map is finished between the two."""
+    with tags.new_map("fit") as new:
+        looks = []
+
+        def finish_after_the_first_look(path: Path, look: Any) -> Any:
+            answer = look(path)
+            if not looks:
+                os.rename(new.folder, new.final)
+                looks.append(path)
+            return answer
+
+        for cls, name in ((tags, "is_locked"), (Path, "exists")):
+            look = getattr(cls, name)
+            monkeypatch.setattr(cls, name, lambda path, look=look: finish_after_the_first_look(path, look))
+        with pytest.raises(InvalidInputError, match="'fit'"):
+            tags.check_tag("fit")
+    assert looks
+
+
 def test_a_map_that_is_being_made_has_its_tag_and_cannot_be_loaded_yet(home: Path) -> None:
     with tags.new_map("fit"):
         with pytest.raises(InvalidInputError, match="another process is making a map with the tag 'fit'"):
