@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import checkpoint, errors, reducers
     from .catalog import load, remove, retag
-    from .cleaning import clean
-    from .executor import CondorExecutor
+    from .executor.executor import CondorExecutor
+    from .folders.cleaning import clean
+    from .folders.listing import maps
     from .handle import CondorMap
     from .integrations.process_pool import MapPool
     from .jobs.cluster import JobCluster
     from .jobs.group import JobGroup
     from .jobs.job import Job
-    from .listing import maps
     from .mapping import condormap, map
     from .options import JobOptions
     from .pool.personal import PersonalPool
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CondorExecutor": "executor",
+    "CondorExecutor": "executor.executor",
     "CondorMap": "handle",
     "Item": "results",
     "ItemState": "status",
@@ -43,11 +43,11 @@ _HOMES = {
     "JobStatus": "status",
     "MapPool": "integrations.process_pool",
     "PersonalPool": "pool.personal",
-    "clean": "cleaning",
+    "clean": "folders.cleaning",
     "condormap": "mapping",
     "load": "catalog",
     "map": "mapping",
-    "maps": "listing",
+    "maps": "folders.listing",
     "remove": "catalog",
     "retag": "catalog",
 }

@@ -8,18 +8,18 @@ from typing import Any
 
 from . import timings
 from .capacity import jobs_at_once
-from .chunks import plan_chunks
 from .condor import Action, Condor
 from .errors import InvalidInputError
-from .locks import locked
+from .folders.locks import locked
+from .folders.store import MapRecord
 from .options import JobOptions
-from .serialize import modules_by_value, pickled_by_value, write_items
-from .state import MapState
+from .payload.chunks import plan_chunks
+from .payload.serialize import modules_by_value, pickled_by_value, write_items
+from .payload.transfer import Transfer, decide
+from .state.map_state import MapState
 from .status import ItemState
 from .steering import FAILED, Steering, changed_options
-from .store import MapRecord
 from .submitting import add_submission
-from .transfer import Transfer, decide
 
 
 class Adding:

@@ -14,7 +14,7 @@ from .condor import Condor
 from .errors import CondorError, TooManyFailuresError
 from .options import JobOptions
 from .report.progress import Progress
-from .state import MapState
+from .state.map_state import MapState
 from .status import ItemState
 from .waiting import Waiter
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from . import store
 from .condor import Condor, connect
 from .errors import CondorError, StorageError, WaitTimeoutError
+from .folders import store
+from .folders.listing import map_info
+from .folders.locks import locked
+from .folders.tags import folder_of, rename_tag, unlink
 from .handle import CondorMap
-from .listing import map_info
-from .locks import locked
-from .state import MapState
-from .tags import folder_of, rename_tag, unlink
+from .state.map_state import MapState
 from .times import deadline
 
 _LAST_EVENTS = 5.0  # seconds that a job's last event may come after its last outcome

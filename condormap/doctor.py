@@ -13,9 +13,9 @@ from .capacity import capacity, matching_slots
 from .catalog import remove
 from .condor import Condor, connect
 from .errors import CondormapError, DeadlineError, UnreachableError, WaitTimeoutError
+from .folders.paths import pool_folder
 from .mapping import condormap
 from .options import JobOptions
-from .paths import pool_folder
 from .pool.choose import choose_pool
 from .pool.folder import had_pool
 from .pool.personal import PersonalPool

@@ -14,19 +14,19 @@ from .adding import Adding
 from .breaker import Breaker
 from .condor import Action, ActResult, connect
 from .errors import CondormapError, InvalidInputError
+from .folders.store import read_record
 from .holds import Hold
+from .merging.value import Value
 from .output import read_output
 from .plan import Plan, plan_of, room_for
 from .replay import replay
 from .report.progress import Progress
 from .results import Errors, InOrder, Item, Results
-from .state import MapState
+from .state.map_state import MapState
 from .status import ItemState
 from .steering import Steering
-from .store import read_record
 from .submitting import complete
 from .times import deadline
-from .value import Value
 from .waiting import Waiter
 
 if TYPE_CHECKING:

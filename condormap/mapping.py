@@ -7,25 +7,32 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from . import store, timings
+from . import timings
 from .address import PoolAddress
 from .capacity import jobs_at_once
 from .catalog import remove_finished
-from .chunks import plan_chunks
 from .condor import connect
 from .errors import InvalidInputError
+from .folders import store
+from .folders.tags import check_tag, new_map
 from .handle import CondorMap
+from .merging.value import check_value_options, checked_reducer, write_value_options
 from .names import WithNames
 from .options import make_options
+from .payload.chunks import plan_chunks
+from .payload.serialize import (
+    describe_function,
+    modules_by_value,
+    pickled_by_value,
+    write_function,
+    write_items,
+)
+from .payload.transfer import decide
 from .plan import plan_of, room_for
 from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
 from .report.progress import check_wanted
-from .serialize import describe_function, modules_by_value, pickled_by_value, write_function, write_items
 from .submitting import submit_or_discard, write_submission
-from .tags import check_tag, new_map
-from .transfer import decide
-from .value import check_value_options, checked_reducer, write_value_options
 
 
 @WithNames

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from . import extra_files, more_memory
+from . import more_memory
 from .errors import InvalidInputError
+from .payload import extra_files
 
 _UNITS = {"": 1.0, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", re.IGNORECASE)
@@ -117,7 +118,7 @@ class JobOptions:
         ``"auto"`` goes by what the pool's machines say of theirs.
     files : sequence of path
         Extra input files and folders. A job finds each in its current folder: one that was given by a relative
-        path by that path (``data/a.txt``), another by its name. See `condormap.extra_files`.
+        path by that path (``data/a.txt``), another by its name. See `condormap.payload.extra_files`.
     python : path or None
         The Python interpreter that the jobs run; None for this very one.
 

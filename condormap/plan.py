@@ -10,10 +10,10 @@ from pathlib import Path
 from .capacity import jobs_at_once, matching_slots
 from .condor import Condor
 from .errors import ImpossibleRequestError
+from .folders.store import MapRecord
 from .in_job.items import INDEX_FILE, ITEMS_FILE
 from .in_job.payload import FUNCTION_FILE
 from .options import JobOptions
-from .store import MapRecord
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 

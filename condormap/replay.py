@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .serialize import read_function, unpickle_items
-from .store import MapRecord
+from .folders.store import MapRecord
+from .payload.serialize import read_function, unpickle_items
 
 
 def replay(folder: Path, record: MapRecord, item: int, *, pdb: bool) -> Any:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from .errors import InvalidInputError, RemoteError, WaitTimeoutError
 from .in_job.payload import RESULT
-from .serialize import unpickle_items
-from .state import MapState
+from .payload.serialize import unpickle_items
+from .state.map_state import MapState
 from .status import ItemState
 from .times import deadline
 from .waiting import Waiter

@@ -12,12 +12,12 @@ from . import holds
 from .capacity import jobs_at_once
 from .condor import Action, ActResult, Condor
 from .errors import CondorError, InvalidInputError
+from .folders.locks import locked
+from .folders.store import MapRecord
 from .holds import Hold, HoldInfo, as_items
-from .locks import locked
 from .options import JobOptions, make_options
-from .state import MapState
+from .state.map_state import MapState
 from .status import ItemState
-from .store import MapRecord
 from .submitting import complete_locked, note_options
 from .waiting import Waiter
 

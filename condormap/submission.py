@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bundle import RUN_ARCHIVE, RUN_FILE
 from .errors import InvalidInputError, StorageError
+from .folders.paths import current_folder
+from .folders.store import MapRecord, write_json
 from .in_job.payload import (
     CHUNKS_FILE,
     FILES_PER_FOLDER,
@@ -28,8 +29,7 @@ from .in_job.payload import (
 )
 from .in_job.place import CHECKPOINTS, SENT_FOLDER, SENT_OUTCOME, SLICE
 from .options import JobOptions, escape, one_line, quote
-from .paths import current_folder
-from .store import MapRecord, write_json
+from .payload.bundle import RUN_ARCHIVE, RUN_FILE
 
 # What a job gets of the environment of the process that submits it, so that the same interpreter finds the same
 # libraries; the rest is the job's own business (`environment=`).
@@ -56,7 +56,7 @@ class Submission:
     Parameters
     ----------
     folder : Path
-        See `condormap.store`.
+        See `condormap.folders.store`.
     id : str
         The submission's id, which its jobs carry.
     created : float
@@ -160,7 +160,7 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
     record : MapRecord
         The map.
     lib : Path
-        The folder of the runner (`condormap.bundle`).
+        The folder of the runner (`condormap.payload.bundle`).
     slots : int
         How many of these jobs run at once.
     """

@@ -4,9 +4,10 @@
 
     folder complete -> renamed into place -> submitted -> cluster.json
 
-Whoever goes from one step to the next holds the map's lock (`condormap.locks`), and so does the process for calls
-to HTCondor during a submit, which may outlive this one for a moment. So a submission without a ``cluster.json``
-that is found under the lock is in the queue, the history or the log by its id, or it never was submitted.
+Whoever goes from one step to the next holds the map's lock (`condormap.folders.locks`), and so does the process
+for calls to HTCondor during a submit, which may outlive this one for a moment. So a submission without a
+``cluster.json`` that is found under the lock is in the queue, the history or the log by its id, or it never was
+submitted.
 """
 
 from __future__ import annotations
@@ -22,10 +23,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import extra_files
-from .bundle import RUN_ARCHIVE, bundle
 from .condor import Condor
 from .errors import CondorError, InvalidInputError, StorageError, SubmitUnknownError
+from .folders.locks import locked
+from .folders.paths import data_home
+from .folders.store import (
+    GONE,
+    NEW,
+    SUBMISSIONS_FOLDER,
+    MapRecord,
+    discard,
+    new_id,
+    staging,
+    storage_errors,
+    submission_folders,
+    write_json,
+)
 from .in_job.payload import (
     FILES_PER_FOLDER,
     FUNCTION_FILE,
@@ -39,22 +52,11 @@ from .in_job.payload import (
 )
 from .in_job.place import CHECKPOINTS, SENT_FILES, SENT_FOLDER, SENT_OUTCOME, SLICE
 from .in_job.preflight import NEEDS_FILE
-from .locks import locked
 from .options import JobOptions
-from .paths import data_home
-from .slices import write_slices
-from .store import (
-    GONE,
-    NEW,
-    SUBMISSIONS_FOLDER,
-    MapRecord,
-    discard,
-    new_id,
-    staging,
-    storage_errors,
-    submission_folders,
-    write_json,
-)
+from .payload import extra_files
+from .payload.bundle import RUN_ARCHIVE, bundle
+from .payload.slices import write_slices
+from .payload.transfer import Transfer
 from .submission import (
     CLUSTER_FILE,
     SAVED,
@@ -67,7 +69,6 @@ from .submission import (
     note_cluster,
     rows,
 )
-from .transfer import Transfer
 
 _CLOCKS = 600.0  # seconds by which the clocks of two machines may differ
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .paths import data_home
-from .serialize import describe_function
-from .store import write_json
+from .folders.paths import data_home
+from .folders.store import write_json
+from .payload.serialize import describe_function
 
 _MOST = 1000  # functions; the one that was used least lately is forgotten first
 

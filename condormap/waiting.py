@@ -12,7 +12,7 @@ from .errors import CondorError, DeadlineError
 from .options import JobOptions
 from .patience import Patience
 from .report.progress import Progress
-from .state import MapState
+from .state.map_state import MapState
 from .status import JobStatus
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.004, 0.25  # seconds between two looks at the files, if those are quick

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import condormap
-from condormap.paths import daemons_folder
+from condormap.folders.paths import daemons_folder
 from condormap.pool.personal import PersonalPool
 
 pytest_plugins = ["in_job"]

@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
-from condormap.bundle import bundle
 from condormap.in_job.payload import chunk_file, read_frames
-from condormap.merging import write_reducer
-from condormap.outcomes import ChunkReader, Outcomes
-from condormap.serialize import pickled_by_value, write_function, write_items
+from condormap.merging.merged import write_reducer
+from condormap.payload.bundle import bundle
+from condormap.payload.serialize import pickled_by_value, write_function, write_items
+from condormap.state.outcomes import ChunkReader, Outcomes
 from condormap.submitting import write_work
 
 SOON = 30.0  # seconds after which a test gives up waiting

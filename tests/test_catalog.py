@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from conftest import Gate
 
-from condormap import CondorMap, PersonalPool, clean, condormap, load, maps, remove, retag, store
+from condormap import CondorMap, PersonalPool, clean, condormap, load, maps, remove, retag
 from condormap.condor import connect
 from condormap.errors import InvalidInputError, StorageError, UnreachableError
-from condormap.listing import map_info
-from condormap.paths import daemons_folder
+from condormap.folders import store
+from condormap.folders.listing import map_info
+from condormap.folders.paths import daemons_folder
 
 
 @pytest.fixture(autouse=True)

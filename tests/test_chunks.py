@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from condormap.chunks import LONGEST, MOST_JOBS, ROUNDS, SHORTEST, plan_chunks
 from condormap.errors import InvalidInputError
+from condormap.payload.chunks import LONGEST, MOST_JOBS, ROUNDS, SHORTEST, plan_chunks
 
 items = st.integers(0, 10**12)
 slots = st.integers(1, 500)

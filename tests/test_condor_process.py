@@ -20,7 +20,7 @@ import pytest
 from condormap import errors
 from condormap.address import PoolAddress
 from condormap.condor import Condor, connect
-from condormap.locks import is_locked, locked
+from condormap.folders.locks import is_locked, locked
 
 ROOT = Path(__file__).parents[1]
 

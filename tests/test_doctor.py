@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from condormap import PersonalPool
-from condormap.paths import maps_folder
+from condormap.folders.paths import maps_folder
 
 
 def condormap(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

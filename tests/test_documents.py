@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from condormap import PersonalPool
-from condormap.paths import daemons_folder
+from condormap.folders.paths import daemons_folder
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

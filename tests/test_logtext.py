@@ -16,7 +16,7 @@ from condormap import PersonalPool
 from condormap.address import PoolAddress
 from condormap.condor import Action, Condor, connect
 from condormap.condor.logtext import LogEvent, LogPart, Place, read_part
-from condormap.store import new_id
+from condormap.folders.store import new_id
 
 FACTORY = Path(__file__).parent / "data" / "factory.log"
 SUBMIT = "000 ({:03d}.000.000) 2026-11-22 06:18:01 Job submitted from host: <127.0.0.1:4>\n...\n"

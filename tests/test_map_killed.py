@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 import condormap as package
-from condormap import CondorMap, PersonalPool, clean, load, store
+from condormap import CondorMap, PersonalPool, clean, load
 from condormap.condor import connect
 from condormap.errors import InvalidInputError
+from condormap.folders import store
 
 N = 6
 MOMENTS = 36

@@ -20,11 +20,11 @@ from condormap import ItemState, JobStatus, PersonalPool, condormap, load
 from condormap.condor import connect
 from condormap.condor.logtext import Place
 from condormap.errors import JobDiedError, JobLostError, JobRemovedError
+from condormap.folders.store import EVENTS_FILE, write_json
 from condormap.options import JobOptions
-from condormap.snapshot import SNAPSHOT_FILE, Snapshot
-from condormap.store import EVENTS_FILE, write_json
+from condormap.state.snapshot import SNAPSHOT_FILE, Snapshot
+from condormap.state.tracking import JobTable
 from condormap.submission import Submission
-from condormap.tracking import JobTable
 
 ID = "0123456789abcdef"
 
@@ -115,7 +115,9 @@ def test_where_the_log_is_cut_off_the_schedd_tells_what_runs_and_what_is_held(
     until(lambda: m.status == {ItemState.RUNNING: 2})
     cut_off(m.path / EVENTS_FILE)
     assert m.status == {ItemState.RUNNING: 2}
-    monkeypatch.setattr("condormap.state._SILENT", 0.0)  # as later: the new handle finds an empty log
+    monkeypatch.setattr(
+        "condormap.state.map_state._SILENT", 0.0
+    )  # as later: the new handle finds an empty log
     assert load(m.tag).status == {ItemState.RUNNING: 2}
     m.hold()
     cut_off(m.path / EVENTS_FILE)
@@ -284,7 +286,7 @@ def test_a_finished_job_takes_few_bytes(tmp_path: Path) -> None:
 def test_a_map_that_is_loaded_goes_on_at_the_offset_that_was_saved(
     pool: PersonalPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("condormap.snapshot._LEAST", 1)
+    monkeypatch.setattr("condormap.state.snapshot._LEAST", 1)
     m = condormap(abs, range(-5, 0), pool=pool, chunksize=1)
     assert m.results(timeout=20) == [5, 4, 3, 2, 1]
     until(lambda: m._state.poll() or m._state.jobs.closed)

@@ -350,7 +350,7 @@ def count(event, args):
 TAG, AT = sys.argv[1], int(sys.argv[2])
 done = 0
 from condormap import load
-from condormap import reduction
+from condormap.merging import reduction
 reduction._SAVE_PAUSE = 0.0
 m = load(TAG)
 done = 0

@@ -14,7 +14,7 @@ import pytest
 
 from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback, StorageError
 from condormap.in_job.payload import chunk_file, make_shards, write_frame
-from condormap.outcomes import ChunkReader, Outcomes
+from condormap.state.outcomes import ChunkReader, Outcomes
 
 START = {"kind": "start", "job": "7.0", "host": "node1", "python": "3.12.1"}
 
@@ -228,7 +228,7 @@ class Interruption(BaseException):
 
 
 def interrupted_at(step: int, outcomes: Outcomes, reader: ChunkReader) -> bool:
-    """Read, with an interruption at the given step inside `condormap.outcomes`; tell whether it got so far."""
+    """Read, with an interruption at the given step of the reading; tell whether it got so far."""
     left = step
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:

@@ -21,7 +21,7 @@ from condormap import ItemState, PersonalPool, condormap
 from condormap.errors import ItemDiedError, JobRemovedError, PreflightError, SharedRandomStateWarning
 from condormap.in_job.packed import Buffers
 from condormap.in_job.preflight import NEEDS_FILE
-from condormap.needs import pickle_function
+from condormap.payload.needs import pickle_function
 
 
 def needs_of(function: Callable[..., Any]) -> dict[str, Any]:

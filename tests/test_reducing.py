@@ -19,10 +19,10 @@ from in_job import Make, Map, kill_all, until
 from condormap import reducers
 from condormap.errors import PreflightError, ReduceError
 from condormap.in_job.payload import Frame, chunk_file, read_frames
-from condormap.merging import replace_reducer
-from condormap.outcomes import Attempt, Outcomes
+from condormap.merging.merged import replace_reducer
+from condormap.merging.reduction import Reduction
 from condormap.reducers import Collect, Concatenate, Count, Function, Mean, Reducer, Sum
-from condormap.reduction import Reduction
+from condormap.state.outcomes import Attempt, Outcomes
 
 
 class Ended:

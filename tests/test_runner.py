@@ -30,7 +30,7 @@ from in_job import SOON, Make, has_ended, kill_all, until
 from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback
 from condormap.in_job.payload import chunk_file
 from condormap.in_job.shared import AREA_SIZE, FLUSH_SIZE, MAX_RECORDS
-from condormap.outcomes import ChunkReader, Outcomes
+from condormap.state.outcomes import ChunkReader, Outcomes
 
 # -- results ---------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ import pytest
 
 from condormap.errors import InvalidInputError, SerializationError
 from condormap.in_job.payload import FUNCTION_FILE
-from condormap.serialize import (
+from condormap.payload.serialize import (
     describe_function,
     local_modules,
     pickled_by_value,

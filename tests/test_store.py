@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from condormap import store
 from condormap.address import PoolAddress
 from condormap.errors import StorageError
+from condormap.folders import store
 
 ADDRESS = PoolAddress(Path("/etc/condor/condor_config"), "cm.lab.example", "submit.lab.example")
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from condormap import PersonalPool, condormap, load, store
+from condormap import PersonalPool, condormap, load
 from condormap.address import PoolAddress
 from condormap.condor import Condor, connect
+from condormap.folders import store
+from condormap.folders.locks import locked
 from condormap.handle import CondorMap
 from condormap.in_job.payload import chunk_items, read_chunks
-from condormap.locks import locked
 from condormap.options import JobOptions
+from condormap.payload.transfer import Transfer
 from condormap.submission import Submission, load_submission
 from condormap.submitting import add_submission, write_submission
-from condormap.transfer import Transfer
 
 ADDRESS = PoolAddress(None, "cm.lab.example", "submit.lab.example")
 SHARED = Transfer(False, "a test")

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from condormap import clean, maps, retag, store, tags
+from condormap import clean, maps, retag
 from condormap.address import PoolAddress
 from condormap.errors import InvalidInputError, StorageError, WaitTimeoutError
-from condormap.locks import is_locked, locked
+from condormap.folders import store, tags
+from condormap.folders.locks import is_locked, locked
 
 ADDRESS = PoolAddress(None, "cm.lab.example", "submit.lab.example")
 
@@ -133,7 +134,7 @@ def test_folders_are_this_user_s_alone(home: Path) -> None:
 
 KILLED = """
 import os, signal
-from condormap import tags
+from condormap.folders import tags
 with tags.new_map("fit") as new:
     (new.folder / "items.pkl").write_bytes(bytes(1000))
     print(new.folder, flush=True)
@@ -262,7 +263,7 @@ def test_the_lock_of_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that holds the lock of a folder until it is killed."""
     code = (
-        "import sys; from pathlib import Path; from condormap.locks import locked\n"
+        "import sys; from pathlib import Path; from condormap.folders.locks import locked\n"
         "with locked(Path(sys.argv[1])): print('has it', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

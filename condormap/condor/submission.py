@@ -11,7 +11,7 @@ from condormap import errors
 from condormap.condor import check
 from condormap.condor.calls import DEADLINES, Caller, UncertainError
 from condormap.condor.results import LATER, Expansion, Submitted
-from condormap.paths import current_folder
+from condormap.folders.paths import current_folder
 
 _PER_JOB = 0.01  # seconds more for each job; 10,000 plain jobs take 2.3 s where nothing else is going on
 _LOOK_UP = 20.0  # seconds to find out how a submit ended that gave no answer

@@ -18,7 +18,7 @@ memory fills, and when the worker has ended.
 The supervisor also sees that an item takes longer than it may (``item_timeout``), and kills the worker, whatever
 the function does to signals and threads.
 
-Run as ``python RUN SPEC CHUNK JOB [ATTEMPT]``: RUN is what `condormap.bundle` made, SPEC the submission's
+Run as ``python RUN SPEC CHUNK JOB [ATTEMPT]``: RUN is what `condormap.payload.bundle` made, SPEC the submission's
 ``spec.json``, CHUNK the number of the chunk, JOB the job's id, and ATTEMPT how often it was started before, where
 HTCondor has to tell. Standard library only. The keys of ``spec.json``:
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ..executor import CondorExecutor
+from ..executor.executor import CondorExecutor
 
 try:
     from joblib.parallel import ParallelBackendBase, SequentialBackend, register_parallel_backend

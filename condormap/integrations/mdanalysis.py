@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..executor import CondorExecutor
+from ..executor.executor import CondorExecutor
 
 try:
     from MDAnalysis.analysis.backends import BackendBase

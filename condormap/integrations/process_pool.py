@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 from ..address import PoolAddress
-from ..chunks import plan_chunks
-from ..executor import CondorExecutor
+from ..executor.executor import CondorExecutor
+from ..executor.sending import in_job
+from ..payload.chunks import plan_chunks
 from ..pool.personal import PersonalPool
-from ..sending import in_job
 
 T = TypeVar("T")
 

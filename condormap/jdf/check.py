@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..condor import Condor, Expansion
 from ..errors import CondorError, CondormapError, DeadlineError, InvalidInputError, SubmitRefusedError
-from ..paths import absolute
+from ..folders.paths import absolute
 from . import macros, mistakes
 from .files import WANTED, check_files
 from .split import Block

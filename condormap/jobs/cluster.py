@@ -7,9 +7,9 @@ from typing import Any, Self, overload
 
 from ..condor import connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
+from ..folders.paths import current_folder
 from ..jdf.split import Block
 from ..jdf.write import jdf_of_ads
-from ..paths import current_folder
 from ..pool.choose import choose_pool
 from .described import Described
 from .ids import parse_id

@@ -8,8 +8,8 @@ from typing import Any, Self, overload
 
 from ..condor import Condor, connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
+from ..folders.paths import current_folder
 from ..jdf.split import Block
-from ..paths import current_folder
 from ..pool.choose import choose_pool
 from .cluster import JobCluster
 from .described import Described

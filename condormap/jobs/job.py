@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from ..condor import connect
 from ..errors import CondormapError, InvalidInputError, UnsubmittedJobError
+from ..folders.paths import current_folder
 from ..jdf.write import jdf_of_ads
-from ..paths import current_folder
 from ..pool.choose import choose_pool
 from .ad import KeptAd, plain_ad
 from .ids import parse_id

@@ -13,9 +13,9 @@ from pathlib import Path
 from ..address import PoolAddress
 from ..condor import Condor
 from ..errors import CondorError, CondormapError, InvalidInputError, StorageError
+from ..folders.paths import data_home
 from ..jdf.check import check, refused, rehearse
 from ..jdf.split import Block, block_of, parse_jdf
-from ..paths import data_home
 from ..pool.personal import PersonalPool
 from .queue import describe
 from .state import ClusterState

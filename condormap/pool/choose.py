@@ -15,7 +15,7 @@ from pathlib import Path
 
 from condormap.address import PoolAddress
 from condormap.errors import DaemonsNotFoundError, InvalidInputError, NoPoolError, PoolRunningError
-from condormap.paths import pool_folder
+from condormap.folders.paths import pool_folder
 from condormap.pool.daemons import find_daemons
 from condormap.pool.personal import PersonalPool
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from condormap.errors import DaemonsNotFoundError
-from condormap.paths import absolute, daemons_folder
+from condormap.folders.paths import absolute, daemons_folder
 
 __all__ = ["OLDEST_VERSION", "Daemons", "find_daemons", "version_key"]
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from condormap.errors import InstallError
-from condormap.paths import daemons_folder
+from condormap.folders.paths import daemons_folder
 from condormap.pool import debian, elf
 from condormap.pool import tarball as tarballs
 from condormap.pool.apt import AptError, AptTree

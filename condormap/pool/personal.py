@@ -24,8 +24,8 @@ from types import TracebackType
 
 from condormap.address import PoolAddress
 from condormap.errors import InvalidInputError, NoPoolError, PoolError, PoolStartError
+from condormap.folders.paths import absolute, pool_folder
 from condormap.options import megabytes, one_line
-from condormap.paths import absolute, pool_folder
 from condormap.pool import leftovers, machine
 from condormap.pool.config import PoolSettings
 from condormap.pool.daemons import Daemons, find_daemons

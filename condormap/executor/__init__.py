@@ -1,0 +1,1 @@
+"""An executor on a pool: calls gathered, submitted together, and watched over."""

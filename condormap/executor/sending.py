@@ -1,0 +1,98 @@
+"""Calls to pickles: what an executor's map has as function and items."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from ..errors import SerializationError
+from ..in_job.packed import Buffers
+from ..payload.serialize import describe_function
+
+#: What an executor's file of cancelled calls is called, in the folder `OWN` of its map.
+CANCELLED_FILE = "cancelled"
+OWN = "executor"
+
+
+class CallerInJob:
+    """Becomes, in the job, the `Caller` of `condormap.in_job.calls`; the job needs no condormap of its own.
+
+    Parameters
+    ----------
+    folder : Path
+        The map's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._cancelled = folder / OWN / CANCELLED_FILE
+
+    def __call__(self, *_: Any) -> None:
+        """Be a function, as which it is pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return in_job("Caller"), (str(self._cancelled),)
+
+
+def in_job(name: str) -> Any:
+    """Return what becomes, in the job, something of `condormap.in_job.calls` in the bundle."""
+    return _InJob(getattr, _InJob(importlib.import_module, "condormap_job.calls"), name)
+
+
+class _InJob:
+    """Stands for what a function returns in the job."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self._function = function
+        self._args = args
+
+    def __repr__(self) -> str:
+        return str(self._args[-1])
+
+    def __call__(self, *_: Any) -> None:
+        """Be something that can be called, as pickle demands."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._function, self._args
+
+
+class PickledCall:
+    """A call that is pickled already; unpickled, it is the triple (function, arguments, keyword arguments).
+
+    Parameters
+    ----------
+    function : callable
+        What is called.
+    args, kwargs : tuple, mapping
+        With what.
+
+    Raises
+    ------
+    SerializationError
+        It can't be pickled.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        buffers = Buffers()
+        try:
+            self._data = cloudpickle.dumps((function, args, kwargs), protocol=5, buffer_callback=buffers)
+        except Exception as error:
+            raise SerializationError(
+                f"the call of {describe_function(function)} cannot be pickled, so no job can get it: "
+                f"{type(error).__name__}: {error}. A lock, an open file, a connection or a generator that it "
+                "refers to is the usual reason: create it inside the function."
+            ) from error
+        self._buffers = buffers.kept
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self._buffers:
+            return pickle.loads, (self._data,)
+        buffers = [pickle.PickleBuffer(view) for view in self._buffers]
+        return functools.partial(pickle.loads, buffers=buffers), (self._data,)

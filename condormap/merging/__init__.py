@@ -1,0 +1,1 @@
+"""The results of a map merged as they arrive, in its folder."""

@@ -1,0 +1,342 @@
+"""Functions and items to pickles that a job can load.
+
+What the job can import travels by reference, everything else by value: functions and classes from ``__main__``, a
+notebook, or a local module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import itertools
+import os
+import pickle
+import sys
+import sysconfig
+import threading
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from ..errors import InvalidInputError, SerializationError, SharedRandomStateWarning
+from ..folders.store import storage_errors
+from ..in_job.items import INDEX_FILE, ITEMS_FILE, end_of, read_blocks
+from ..in_job.packed import Buffers, packed_parts, read_packed
+from ..in_job.packed import load as load_packed
+from ..in_job.payload import FUNCTION_FILE, array_bytes, write_all
+from .needs import pickle_function, write_needs
+
+if TYPE_CHECKING:
+    from ..condor import Condor
+
+_FLUSH_SIZE = 1 << 20
+_MOST_IN_RUN = 1000  # items in one pickle
+_by_value_lock = threading.Lock()
+_in_use: Counter[str] = Counter()  # module -> in how many blocks of `pickled_by_value` it is now
+_registered_here: set[str] = set()  # and not by the user
+_STANDARD = ("stdlib", "platstdlib", "purelib", "platlib")
+
+
+def local_modules() -> dict[str, str]:
+    """Return the loaded top-level modules that are neither the interpreter's nor in its site-packages.
+
+    Returns
+    -------
+    dict of str to str
+        Module name -> its file. A job may be able to import some of them (an editable install).
+    """
+    standard = tuple({str(Path(sysconfig.get_path(name)).resolve()) + "/" for name in _STANDARD})
+    found = {}
+    for name, module in list(sys.modules.items()):
+        if "." in name or name in ("__main__", "condormap"):
+            continue
+        file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None)
+        if isinstance(file, str) and not str(Path(file).resolve()).startswith(standard):
+            found[name] = file
+    return found
+
+
+def modules_by_value(condor: Condor, *, sent: bool) -> list[str]:
+    """Return the loaded modules that a job could not import, or would import from elsewhere.
+
+    Parameters
+    ----------
+    condor : Condor
+        The pool.
+    sent : bool
+        The jobs do not see this machine's files: they find what is installed in Python, and nothing else.
+    """
+    local = local_modules()
+    if sent:
+        return list(local)
+    found = condor.importable(sorted(local)) if local else {}
+    return [name for name, file in local.items() if found.get(name) != file]
+
+
+@contextlib.contextmanager
+def pickled_by_value(names: Iterable[str]) -> Iterator[None]:
+    """Pickle functions and classes of these top-level modules by value while the block runs."""
+    modules = [sys.modules[name] for name in names if name in sys.modules]
+    with _by_value_lock:  # other threads may do so at the same time
+        _in_use.update(module.__name__ for module in modules)
+        for module in modules:
+            if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+                cloudpickle.register_pickle_by_value(module)
+                _registered_here.add(module.__name__)
+    try:
+        yield
+    finally:
+        with _by_value_lock:
+            _in_use.subtract(module.__name__ for module in modules)
+            for module in modules:
+                if not _in_use[module.__name__] and module.__name__ in _registered_here:
+                    cloudpickle.unregister_pickle_by_value(module)
+                    _registered_here.remove(module.__name__)
+
+
+def write_function(folder: Path, function: Callable[..., Any]) -> None:
+    """Write the pickled function into `folder`, with the large arrays that it refers to, and what it needs.
+
+    Raises
+    ------
+    SerializationError
+        It can't be pickled.
+    """
+    buffers = Buffers()
+    try:
+        data, needs = pickle_function(function, buffers)
+    except SharedRandomStateWarning:
+        raise  # where warnings are errors
+    except Exception as error:
+        raise SerializationError(
+            f"the function {describe_function(function)} cannot be pickled, so no job can get it: "
+            f"{type(error).__name__}: {error}. Nothing was submitted. A lock, an open file, a connection or a "
+            "generator that it refers to is the usual reason: create it inside the function."
+        ) from error
+    with (folder / FUNCTION_FILE).open("wb", buffering=0) as file:
+        for part in packed_parts(data, buffers.kept) if buffers.kept else [data]:
+            write_all(file, part)
+    write_needs(folder, needs)
+
+
+def read_function(folder: Path) -> Callable[..., Any]:
+    """Return the function that `write_function` wrote.
+
+    Raises
+    ------
+    SerializationError
+        It can't be unpickled here.
+    """
+    try:
+        with (folder / FUNCTION_FILE).open("rb", buffering=0) as file:
+            function: Callable[..., Any] = load_packed(read_packed(file, os.fstat(file.fileno()).st_size)[0])
+    except Exception as error:
+        raise SerializationError(
+            f"the map's function cannot be unpickled here: {type(error).__name__}: {error}"
+        ) from error
+    return function
+
+
+def write_items(
+    folder: Path, iterables: Sequence[Iterable[Any]], *, strict: bool = False, after: int = 0
+) -> int:
+    """Write the items into the item store in `folder`; return how many there are then.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the store is created, or lies.
+    iterables : sequence of iterable
+        One: its elements are the items. Several: an item is the tuple of their elements, as for `map`.
+    strict : bool
+        Refuse iterables of different lengths instead of stopping with the shortest.
+    after : int
+        Keep so many items of a store that is there, and write these behind them; what else there was is cut off.
+
+    Raises
+    ------
+    SerializationError
+        An item can't be pickled.
+    InvalidInputError
+        `strict`, and the lengths differ.
+    StorageError
+        The store can't be written. What the iterables raise while they are read comes as it is.
+    """
+    items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
+    writer = _ItemWriter(folder, after)
+    try:
+        writer.write(_unless_ragged(items, strict))
+    finally:
+        writer.close()
+    return writer.n_items
+
+
+class _Kinds(dict[type, type | None]):
+    """The type of an item -> the kind of run that it belongs to: int for all numbers of Python, or numpy's type.
+
+    Numbers are small and their pickles can be read wherever they were written, so many may share one pickle.
+    """
+
+    def __missing__(self, of: type) -> type | None:
+        kind: type | None = None
+        if of in (int, float, complex, bool, type(None)):
+            kind = int
+        elif of.__module__ == "numpy" and (numpy := sys.modules.get("numpy")):
+            kind = of if issubclass(of, (numpy.number, numpy.bool_)) else None
+        self[of] = kind
+        return kind
+
+
+def _as_array(run: list[Any]) -> Any:
+    """Return numpy's numbers, all of one type, as the array whose elements they are."""
+    return sys.modules["numpy"].array(run)
+
+
+class _ItemWriter:
+    """Appends items to the store."""
+
+    def __init__(self, folder: Path, after: int) -> None:
+        self.n_items = after
+        self._folder = folder
+        with storage_errors(folder):
+            index_end, self._end = end_of(folder, after) if after else (0, 0)
+            mode = "r+" if after else "w"
+            self._file = io.FileIO(folder / ITEMS_FILE, mode)
+            self._index = io.FileIO(folder / INDEX_FILE, mode)
+            for file, end in ((self._file, self._end), (self._index, index_end)):
+                file.truncate(end)
+                file.seek(end)
+        self._entries = array("Q", () if after else (0, 0))
+        self._buffer = io.BytesIO()
+        self._out_of_band = Buffers()
+        self._pickler = cloudpickle.Pickler(self._buffer, protocol=5, buffer_callback=self._out_of_band)
+
+    def close(self) -> None:
+        self._file.close()
+        self._index.close()
+
+    def write(self, items: Iterable[Any]) -> None:
+        """Write the items: runs of numbers as one block, each other item by itself."""
+        kinds = _Kinds()
+        run: list[Any] = []
+        kind = None
+        for item in items:
+            before, kind = kind, kinds[type(item)]
+            if run and (kind is not before or len(run) == _MOST_IN_RUN):
+                self._write_run(run, before)
+                run = []
+            if kind is None:
+                self._write_one(item)
+            else:
+                run.append(item)
+        if run:
+            self._write_run(run, kind)
+        self._flush()
+        with storage_errors(self._folder):
+            write_all(self._index, array_bytes(self._entries))
+
+    def _write_run(self, run: list[Any], kind: type | None) -> None:
+        if len(run) == 1:
+            self._write_one(run[0])
+            return
+        self._buffer.write(pickle.dumps(run if kind is int else _as_array(run), 5))
+        self._end_block(len(run))
+
+    def _write_one(self, item: Any) -> None:
+        begin = self._buffer.tell()
+        try:
+            pickle.Pickler.dump(self._pickler, item)  # without cloudpickle's wrapper in Python: half the time
+        except Exception as error:
+            raise SerializationError(
+                f"item {self.n_items}, a {type(item).__qualname__}, cannot be pickled, so no job can get it: "
+                f"{type(error).__name__}: {error}. Nothing was submitted."
+            ) from error
+        self._pickler.clear_memo()
+        if self._out_of_band.kept:
+            self._write_packed(begin)
+        self._end_block(1)
+
+    def _write_packed(self, begin: int) -> None:
+        """Write the pickle that begins there and its large buffers straight to the file."""
+        data = bytes(self._buffer.getbuffer()[begin:])
+        self._buffer.seek(begin)
+        self._buffer.truncate()
+        self._flush()
+        with storage_errors(self._folder):
+            for part in packed_parts(data, self._out_of_band.kept):
+                write_all(self._file, part)
+                self._end += len(part)
+        self._out_of_band.kept.clear()
+
+    def _end_block(self, n_items: int) -> None:
+        self.n_items += n_items
+        position = self._buffer.tell()
+        self._entries.extend((self.n_items, self._end + position))
+        if position >= _FLUSH_SIZE:
+            self._flush()
+
+    def _flush(self) -> None:
+        with storage_errors(self._folder):
+            write_all(self._file, self._buffer.getbuffer())
+        self._end += self._buffer.tell()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+
+
+def unpickle_items(folder: Path, items: Iterable[int]) -> Iterator[Any]:
+    """Yield items of the store in `folder`.
+
+    Raises
+    ------
+    SerializationError
+        One can't be unpickled here.
+    """
+    numbers = iter(items)
+    for values, load in read_blocks(folder, items):
+        for value, item in zip(values, numbers, strict=False):
+            if load is None:
+                yield value
+                continue
+            try:
+                loaded = load(value)
+            except Exception as error:
+                told = f"{type(error).__name__}: {error}"
+                raise SerializationError(f"item {item} cannot be unpickled here: {told}") from error
+            yield loaded
+
+
+def _unless_ragged(items: Iterator[Any], strict: bool) -> Iterator[Any]:
+    """Yield the items; with `strict`, turn the complaint of `zip` into our own."""
+    if not strict:
+        return items
+    return _strict(items)
+
+
+def _strict(items: Iterator[Any]) -> Iterator[Any]:
+    for count in itertools.count():
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        except ValueError as error:
+            if not str(error).startswith("zip() argument"):
+                raise
+            raise InvalidInputError(
+                f"strict=True, and the iterables have different lengths: {error} (after {count} items). "
+                "Nothing was submitted."
+            ) from None
+        yield item
+
+
+def describe_function(function: Callable[..., Any]) -> str:
+    """Return a name for messages: ``module.qualname``, of a partial that of its function, or the repr."""
+    if isinstance(function, functools.partial):
+        return describe_function(function.func)
+    name = getattr(function, "__qualname__", None)
+    module = getattr(function, "__module__", None)  # a method of a built-in class has none
+    return repr(function) if name is None else f"{module}.{name}" if module else name

@@ -1,0 +1,91 @@
+"""Slices: the items of each job in a file of its own, for jobs that do not see the map's folder.
+
+See `condormap.in_job.items` for what is in one.
+"""
+
+from __future__ import annotations
+
+import bisect
+import pickle
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..in_job.items import INDEX_FILE, ITEMS_FILE
+from ..in_job.payload import FILES_PER_FOLDER, array_bytes, array_from, make_shards, runs_of
+
+_PIECE = 1 << 20  # bytes that are copied at once
+
+
+def write_slices(store: Path, folder: Path, chunks: Iterable[Sequence[int]], prefix: str) -> None:
+    """Write ``folder/<chunk // 1000>/<prefix><chunk>`` for each chunk.
+
+    Parameters
+    ----------
+    store : Path
+        The folder of the item store.
+    folder : Path
+        Where the slices go; it need not exist.
+    chunks : iterable of sequence of int
+        The items of each chunk, ascending.
+    prefix : str
+        How the name of a slice begins.
+    """
+    with (store / ITEMS_FILE).open("rb", buffering=1 << 18) as file:
+        cutter = _Cutter(file, array_from((store / INDEX_FILE).read_bytes()))
+        for chunk, items in enumerate(chunks):
+            if chunk % FILES_PER_FOLDER == 0:
+                make_shards(folder, chunk + 1)
+            with open(f"{folder}/{chunk // FILES_PER_FOLDER}/{prefix}{chunk}", "wb") as out:
+                cutter.cut(items, out)
+
+
+class _Cutter:
+    """Cuts slices from a store, of which it is given the open file of the blocks, and the index."""
+
+    def __init__(self, file: BinaryIO, index: array[int]) -> None:
+        self._file = file
+        self._index = index
+        self._items, self._bytes = index[::2], index[1::2]
+        self._loaded: tuple[int, Any] = (-1, None)  # the block that was cut last, and what is in it
+
+    def cut(self, items: Sequence[int], out: BinaryIO) -> None:
+        """Write the slice of these items."""
+        index = array("Q")
+        for run in runs_of(items):
+            if not index or index[-2] != run.start:
+                index.extend((run.start, index[-1] if index else 0))
+            item = run.start
+            while item < run.stop:
+                block = bisect.bisect_right(self._items, item) - 1
+                stop = bisect.bisect_right(self._items, run.stop, block) - 1
+                if self._items[block] == item and stop > block:  # whole blocks
+                    item = self._items[stop]
+                    entries = self._index[2 * block + 2 : 2 * stop + 2]
+                    shift = index[-1] - self._bytes[block]
+                    for k in range(1, len(entries), 2):
+                        entries[k] += shift
+                    index.extend(entries)
+                    self._copy(self._bytes[block], self._bytes[stop], out)
+                else:
+                    begin, item = item, min(self._items[block + 1], run.stop)
+                    data = self._part(block, begin, item)
+                    index.extend((item, index[-1] + len(data)))
+                    out.write(data)
+        end = index[-1] if index else 0
+        out.write(array_bytes(index) + array_bytes(array("Q", (0, end))))
+
+    def _copy(self, begin: int, end: int, out: BinaryIO) -> None:
+        self._file.seek(begin)
+        for at in range(begin, end, _PIECE):
+            out.write(self._file.read(min(_PIECE, end - at)))
+
+    def _part(self, block: int, begin: int, stop: int) -> bytes:
+        """Return the block of some items of a block of several."""
+        if self._loaded[0] != block:
+            self._file.seek(self._bytes[block])
+            self._loaded = block, pickle.loads(self._file.read(self._bytes[block + 1] - self._bytes[block]))
+        first = self._items[block]
+        part = self._loaded[1][begin - first : stop - first]
+        return pickle.dumps(part if len(part) > 1 else part[0], 5)

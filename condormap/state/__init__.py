@@ -1,0 +1,1 @@
+"""The state of a map: its jobs by the event log, its items by the outcome files."""
