@@ -80,6 +80,11 @@ class Breaker(Waiter):
             self._stop()
         return found
 
+    def for_the_rest(self, until: float | None = None) -> None:
+        """With ``max_failures=``, wait until the others are settled, or too many of them have failed too."""
+        if self._options.max_failures is not None:
+            self.until(self._state.all_settled, until)
+
     def _is_hopeless(self) -> bool:
         """Tell whether too many items have failed, and others are still to be computed."""
         state, most = self._state, self._options.max_failures

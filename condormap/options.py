@@ -111,8 +111,8 @@ class JobOptions:
         `ItemTimeoutError`; the job goes on with the next item. Loading the function does not count.
     max_failures : int or None
         When so many items have failed, whoever waits for the map removes its other jobs and raises
-        `TooManyFailuresError`. ``results()`` and a loop over the map raise the first error instead, and wait no
-        longer; ``wait()``, ``as_completed()`` and ``results("skip")`` go on.
+        `TooManyFailuresError`. With fewer, ``results()`` raises the first error when the other items are settled.
+        A loop over the map raises an item's error at once, and its body decides.
     transfer : {"auto", "always", "never"}
         Whether HTCondor sends the jobs their files, or they see the map's folder, as on a shared file system.
         ``"auto"`` goes by what the pool's machines say of theirs.

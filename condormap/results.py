@@ -128,6 +128,7 @@ class Results:
                     except RemoteError as unreadable:
                         error = unreadable
                 if errors == "raise":
+                    waiter.for_the_rest(until)
                     raise raisable(item, error)
                 if errors == "return":
                     found.append(error)

@@ -8,7 +8,9 @@ import io
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Gate
@@ -121,7 +123,10 @@ def test_a_wait_that_is_cancelled_ends(pool: PersonalPool, gate: Gate) -> None:
 # -- max_failures ----------------------------------------------------------------------------------------------
 
 
-def test_a_map_of_which_too_many_items_fail_is_stopped_with_one_error(pool: PersonalPool, gate: Gate) -> None:
+@pytest.mark.parametrize("waiting", [CondorMap.wait, CondorMap.results])
+def test_a_map_of_which_too_many_items_fail_is_stopped_with_one_error(
+    pool: PersonalPool, gate: Gate, waiting: Callable[..., Any]
+) -> None:
     def function(x: int) -> int:
         if 2 <= x < 6:
             raise ValueError(x)
@@ -132,7 +137,7 @@ def test_a_map_of_which_too_many_items_fail_is_stopped_with_one_error(pool: Pers
         TooManyFailuresError,
         match=r"4 of 60 items failed \(max_failures=3\).*The first: item 2, ValueError: 2",
     ) as caught:
-        m.wait(timeout=60)
+        waiting(m, timeout=60)
     assert type(caught.value.__cause__) is ValueError
     assert m.status == {ItemState.RESULT: 2, ItemState.ERROR: 4, ItemState.REMOVED: 54}
     assert m.results("skip", timeout=5) == [0, 1]
@@ -151,6 +156,15 @@ def test_jobs_that_died_count_as_failures_of_their_items(pool: PersonalPool, gat
     with pytest.raises(TooManyFailuresError, match="5 of 60 items failed"):
         m.results("skip", timeout=60)
     assert m.status == {ItemState.ERROR: 5, ItemState.REMOVED: 55}
+
+
+def test_with_fewer_failures_the_first_error_comes_when_the_other_items_are_settled(
+    pool: PersonalPool,
+) -> None:
+    m = condormap(lambda x: 1 // x, [0, 1, 1, 1], pool=pool, chunksize=1, max_failures=2)
+    with pytest.raises(ZeroDivisionError):
+        m.results(timeout=60)
+    assert m.status == {ItemState.RESULT: 3, ItemState.ERROR: 1}
 
 
 def test_a_map_that_has_ended_is_not_stopped_any_more(pool: PersonalPool) -> None:
