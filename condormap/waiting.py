@@ -75,7 +75,7 @@ class Waiter:
             return condition()
 
     def for_the_rest(self, until: float | None = None) -> None:
-        """Before an item's error ends the wait: wait for the others where their number matters, as in `Breaker`."""
+        """Before an item's error ends the wait, wait for the others where their number matters; see `Breaker`."""
 
     def _look(self, condition: Callable[[], bool], until: float | None) -> bool:
         while True:
