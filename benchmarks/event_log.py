@@ -29,9 +29,9 @@ from condormap.folders.store import new_record, write_record
 from condormap.in_job.payload import chunk_file, write_frame
 from condormap.options import JobOptions
 from condormap.payload.transfer import Transfer
+from condormap.preparing import write_submission
 from condormap.state.tracking import JobTable
 from condormap.submission import Submission, note_cluster
-from condormap.submitting import write_submission
 
 CLUSTER = 78
 _ADDRESS = "<127.0.0.1:42073?addrs=127.0.0.1-42073&noUDP&sock=schedd_1234_abcd>"

@@ -31,8 +31,9 @@ from .payload.transfer import decide
 from .plan import plan_of, room_for
 from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
+from .preparing import write_submission
 from .report.progress import check_wanted
-from .submitting import submit_or_discard, write_submission
+from .submitting import submit_or_discard
 
 
 @WithNames

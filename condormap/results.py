@@ -183,7 +183,7 @@ class Results:
     def error(self, item: int) -> BaseException | None:
         """Return why an item has no result; None where it has one, or may still get one."""
         if self.state.ledger.is_open(item):
-            return self.state.failure(*self.state.chunk_of(item))
+            return self.state.fates.failure(*self.state.chunk_of(item))
         has_result = chr(self.state.ledger.states[item]) == RESULT
         return None if has_result else self.state.outcomes.error(item)
 
@@ -196,7 +196,7 @@ class Results:
         }
         for submission, chunk in state.chunks():
             open_items = state.open_items(submission, chunk)
-            failure = state.failure(submission, chunk) if open_items else None
+            failure = state.fates.failure(submission, chunk) if open_items else None
             if failure is not None:
                 found |= dict.fromkeys(open_items, failure)
         return dict(sorted(found.items()))

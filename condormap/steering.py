@@ -95,7 +95,7 @@ class Steering:
         found = state.ledger.failed_items()
         for submission, chunk in state.chunks():
             open_items = state.open_items(submission, chunk)
-            if open_items and state.fate(submission, chunk) in FAILED:
+            if open_items and state.fates.of(submission, chunk) in FAILED:
                 found += open_items
         return sorted(found)
 
@@ -106,8 +106,8 @@ class Steering:
         found: dict[str, tuple[HoldInfo, list[int]]] = {}  # a paused cluster's chunks are one hold
         for submission, chunk in state.chunks():
             open_items = state.open_items(submission, chunk)
-            if open_items and state.fate(submission, chunk) == ItemState.HELD:
-                info = state.hold_of(submission, chunk)
+            if open_items and state.fates.of(submission, chunk) == ItemState.HELD:
+                info = state.fates.hold(submission, chunk)
                 found.setdefault(info.job, (info, []))[1].extend(open_items)
         ads = self._ads(found) if found else {}
         return [

@@ -17,8 +17,9 @@ from condormap.in_job.payload import chunk_file, read_frames
 from condormap.merging.merged import write_reducer
 from condormap.payload.bundle import bundle
 from condormap.payload.serialize import pickled_by_value, write_function, write_items
-from condormap.state.outcomes import ChunkReader, Outcomes
-from condormap.submitting import write_work
+from condormap.preparing import write_work
+from condormap.state.chunk_reader import ChunkReader
+from condormap.state.outcomes import Outcomes
 
 SOON = 30.0  # seconds after which a test gives up waiting
 

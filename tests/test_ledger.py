@@ -10,8 +10,9 @@ import pytest
 from test_outcomes import Attempt, arrived, told
 
 from condormap.errors import InvalidInputError
+from condormap.state.chunk_reader import ChunkReader
 from condormap.state.ledger import MAX_RETRIES, Ledger, code_of_retry
-from condormap.state.outcomes import ChunkReader, Outcomes
+from condormap.state.outcomes import Outcomes
 
 ERROR = told(pickle.dumps(KeyError("first")))
 LATER = told(pickle.dumps(KeyError("later")))

@@ -14,7 +14,8 @@ import pytest
 
 from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback, StorageError
 from condormap.in_job.payload import chunk_file, make_shards, write_frame
-from condormap.state.outcomes import ChunkReader, Outcomes
+from condormap.state.chunk_reader import ChunkReader
+from condormap.state.outcomes import Outcomes
 
 START = {"kind": "start", "job": "7.0", "host": "node1", "python": "3.12.1"}
 

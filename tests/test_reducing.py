@@ -22,7 +22,8 @@ from condormap.in_job.payload import Frame, chunk_file, read_frames
 from condormap.merging.merged import replace_reducer
 from condormap.merging.reduction import Reduction
 from condormap.reducers import Collect, Concatenate, Count, Function, Mean, Reducer, Sum
-from condormap.state.outcomes import Attempt, Outcomes
+from condormap.state.attempt import Attempt
+from condormap.state.outcomes import Outcomes
 
 
 class Ended:

@@ -30,7 +30,8 @@ from in_job import SOON, Make, has_ended, kill_all, until
 from condormap.errors import ItemDiedError, RemoteError, RemoteTraceback
 from condormap.in_job.payload import chunk_file
 from condormap.in_job.shared import AREA_SIZE, FLUSH_SIZE, MAX_RECORDS
-from condormap.state.outcomes import ChunkReader, Outcomes
+from condormap.state.chunk_reader import ChunkReader
+from condormap.state.outcomes import Outcomes
 
 # -- results ---------------------------------------------------------------------------------------------------
 

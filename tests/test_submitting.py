@@ -17,8 +17,9 @@ from condormap.handle import CondorMap
 from condormap.in_job.payload import chunk_items, read_chunks
 from condormap.options import JobOptions
 from condormap.payload.transfer import Transfer
+from condormap.preparing import write_submission
 from condormap.submission import Submission, load_submission
-from condormap.submitting import add_submission, write_submission
+from condormap.submitting import add_submission
 
 ADDRESS = PoolAddress(None, "cm.lab.example", "submit.lab.example")
 SHARED = Transfer(False, "a test")

@@ -33,9 +33,10 @@ from ..in_job.calls import cancelled_in
 from ..payload.chunks import plan_chunks
 from ..payload.serialize import modules_by_value, pickled_by_value, write_function, write_items
 from ..payload.transfer import decide
+from ..preparing import write_submission
 from ..state.map_state import MapState
 from ..submission import Submission
-from ..submitting import add_submission, complete, submit_once, submit_or_discard, write_submission
+from ..submitting import add_submission, complete, submit_once, submit_or_discard
 from .callqueue import Call
 from .future import CondorFuture
 from .sending import CANCELLED_FILE, OWN, CallerInJob, PickledCall

@@ -157,11 +157,11 @@ class Pending:
                 part.running = True
                 for future in self._of(part):
                     future.begin()
-            fate = state.fate(part.submission, part.chunk)
+            fate = state.fates.of(part.submission, part.chunk)
             if fate == ItemState.HELD and part.held:
                 continue
             part.held = False
-            failure = None if fate is None else state.failure(part.submission, part.chunk)
+            failure = None if fate is None else state.fates.failure(part.submission, part.chunk)
             if isinstance(failure, JobHeldError) and failure.code in _BY_USER:
                 part.held = True
             elif failure is not None:

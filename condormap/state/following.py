@@ -13,8 +13,9 @@ from ..in_job.place import CHECKPOINTS, DISK_FULL
 from ..payload.bundle import OLD_PYTHON
 from ..status import JobStatus
 from ..submission import Submission
+from .chunk_reader import ChunkReader
 from .failures import NO_PROGRAM
-from .outcomes import ChunkReader, Outcomes
+from .outcomes import Outcomes
 from .tracked import Key, TrackedJob
 from .tracking import JobTable
 

@@ -23,20 +23,17 @@ from pathlib import Path
 from ..condor import Condor
 from ..errors import CondorError, CondormapError
 from ..folders.store import SUBMISSIONS_FOLDER, MapRecord, submission_folders
-from ..holds import HoldInfo
 from ..in_job.payload import RESULT
-from ..more_memory import is_for_memory, is_tried_again
 from ..status import ItemState, JobStatus
 from ..submission import Submission, load_submission
-from . import failures
 from .comparison import ATTRIBUTES, compare, unexplained
-from .following import GRACE, Following
+from .fates import Fates
+from .following import Following
 from .outcomes import Outcomes
 from .snapshot import SNAPSHOT_FILE, Snapshot
 from .tracked import TrackedJob
 from .tracking import JobTable
 
-_RELEASE = 600.0  # seconds in which HTCondor releases a job that is tried again; it looks every minute or so
 _SILENT = 60.0  # seconds since a submission, after which the log has told of it
 _LONGEST_INTERVAL = 120.0  # seconds between two comparisons with the queue, where the log is damaged
 
@@ -65,13 +62,13 @@ class MapState:
         self.ledger = self.outcomes.ledger
         self.jobs = JobTable(record.log(folder), self.submissions, self._find_submission)
         self.changed = time.monotonic()  # when something happened last
-        self._holds_ended = float("-inf")  # when the jobs were released or removed here last
         self._condor = condor
         self._lock = threading.RLock()
         self._by_id: dict[str, Submission] = {}
         self._codes: dict[str, int] = {}  # submission id -> its code in the ledger
         self._first_open = (0, 0)  # no chunk before this one (submission, chunk) is open
         self._following = Following(self.outcomes, self.jobs, self._codes)
+        self.fates = Fates(self.jobs, self._following, lambda: self.changed)
         self._was_read = self._follows_all = False
         self._comparisons, self._next_comparison = 0, 0.0  # with the queue, for the log is damaged
         for submission in submissions:
@@ -172,7 +169,8 @@ class MapState:
 
     def note_end_of_holds(self) -> None:
         """Take no job for held until the log has had time to tell that it was released, or removed."""
-        self._holds_ended = self.changed = time.monotonic()
+        self.fates.note_end_of_holds()
+        self.changed = time.monotonic()
 
     def compare_with_queue(self) -> None:
         """Ask the schedd for the jobs that have not ended; note which it does not have, and which it holds.
@@ -256,7 +254,7 @@ class MapState:
 
     def _unfinished_state(self, submission: Submission, chunk: int) -> ItemState:
         """Return the state of the items of a chunk that have no outcome."""
-        fate = self.fate(submission, chunk)
+        fate = self.fates.of(submission, chunk)
         if fate is not None:
             return fate
         job = self.jobs.get(submission, chunk)
@@ -265,7 +263,7 @@ class MapState:
 
     def is_settled(self, item: int) -> bool:
         """Tell whether an item has an outcome, or a reason why it has none."""
-        return not self.ledger.is_open(item) or self.fate(*self.chunk_of(item)) is not None
+        return not self.ledger.is_open(item) or self.fates.of(*self.chunk_of(item)) is not None
 
     def all_settled(self) -> bool:
         """Tell whether every item has an outcome, or a reason why it has none."""
@@ -281,7 +279,7 @@ class MapState:
         for number in range(first, len(self.submissions)):
             submission = self.submissions[number]
             for here in range(chunk if number == first else 0, len(submission.chunks)):
-                if self._n_open(submission, here) and self.fate(submission, here) is None:
+                if self._n_open(submission, here) and self.fates.of(submission, here) is None:
                     self._first_open = (number, here)
                     yield submission, here
 
@@ -303,57 +301,9 @@ class MapState:
     def held(self) -> Iterator[CondormapError]:
         """Yield the errors of the chunks that are on hold and have items without an outcome."""
         for submission, chunk in self.chunks():
-            waits = self._n_open(submission, chunk) and self.fate(submission, chunk) == ItemState.HELD
-            if waits and (failure := self.failure(submission, chunk)):
+            waits = self._n_open(submission, chunk) and self.fates.of(submission, chunk) == ItemState.HELD
+            if waits and (failure := self.fates.failure(submission, chunk)):
                 yield failure
-
-    def failure(self, submission: Submission, chunk: int) -> CondormapError | None:
-        """Return why the items of a chunk that have no outcome have none; None while one may still come."""
-        fate = self.fate(submission, chunk)
-        if fate is None:
-            return None
-        job = self.jobs.get(submission, chunk)
-        if job is None and fate == ItemState.LOST:
-            return failures.unknown(submission, chunk, str(self.jobs.damage))
-        if job is None:
-            return failures.without_job(submission, chunk, self.jobs.paused.get(submission.cluster or 0))
-        if fate == ItemState.ERROR and (damage := self._following.damage.get(job.key)):
-            return failures.unreadable(job, damage)
-        if fate == ItemState.ERROR and job.key in self._following.unrunnable:
-            return failures.unrunnable(job)
-        return failures.MAKERS[fate](job)
-
-    def fate(self, submission: Submission, chunk: int) -> ItemState | None:
-        """Return the state of a chunk's items without an outcome, if it is one in which none comes; else None."""
-        job, cluster = self.jobs.get(submission, chunk), submission.cluster
-        if job is None:
-            if cluster in self.jobs.gone and time.monotonic() > self.jobs.gone[cluster] + GRACE:
-                return ItemState.REMOVED if self.jobs.damage is None else ItemState.LOST
-            return ItemState.HELD if cluster in self.jobs.paused and self._holds_count() else None
-        if job.status == JobStatus.HELD and self._holds_count() and not self._is_tried_again(job):
-            return ItemState.HELD
-        if not job.is_over or (submission.id, chunk) in self._following:
-            return None
-        if job.lost:
-            return ItemState.LOST
-        return ItemState.REMOVED if job.status == JobStatus.REMOVED else ItemState.ERROR
-
-    def hold_of(self, submission: Submission, chunk: int) -> HoldInfo:
-        """Return what the log says of the hold of a chunk whose fate it is."""
-        job = self.jobs.get(submission, chunk)
-        if job is not None:
-            return HoldInfo(job.id, job.code, job.subcode, job.reason)
-        return HoldInfo(str(submission.cluster), 1, 0, self.jobs.paused.get(submission.cluster or 0, ""))
-
-    def _is_tried_again(self, job: TrackedJob) -> bool:
-        """Tell whether HTCondor will release a held job by itself, with more memory."""
-        options, patient = job.submission.options, time.monotonic() < self.changed + _RELEASE
-        if not (patient and is_for_memory(job.code, job.subcode)):
-            return False
-        return is_tried_again(job.memory_holds, options.memory_mb, options.retry_memory_mb)
-
-    def _holds_count(self) -> bool:
-        return time.monotonic() > self._holds_ended + GRACE
 
 
 def _any_of(clusters: Iterable[int]) -> str:

@@ -1,51 +1,25 @@
-"""The outcome files as they grow: which items have an outcome, and what it is."""
+"""The outcomes of a map's items: which frame of which file has each, and what it is."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
-import os
 import pickle
-import sys
 from array import array
 from collections import OrderedDict
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import RemoteError, StorageError
 from ..in_job.packed import Packed
-from ..in_job.payload import DIED, RESULT, DamagedError, Frame, chunk_file, read_frame
+from ..in_job.payload import DIED, RESULT, DamagedError, Frame
 from . import item_errors
+from .attempt import Attempt
 from .frames import LoadedFrame
 from .ledger import Ledger
 
 _CACHED_FRAMES = 4
 _LARGE = 4 << 20  # bytes
-
-
-class Attempt(NamedTuple):
-    """One attempt at a chunk, as far as its outcomes are told about: there may be 100,000 of them.
-
-    Parameters
-    ----------
-    number : int
-        From 0.
-    job : str
-        The job's id.
-    host, python : str
-        Where it ran, and in which Python.
-    """
-
-    number: int
-    job: str
-    host: str
-    python: str
-
-    @property
-    def where(self) -> str:
-        """The job and where it ran, for messages."""
-        return f"job {self.job} on {self.host}, Python {self.python}, attempt {self.number}"
 
 
 class Outcomes:
@@ -256,92 +230,3 @@ class Outcomes:
             if len(self._loaded) > _CACHED_FRAMES:
                 self._loaded.popitem(last=False)
         return frame
-
-
-class ChunkReader:
-    """Follows the outcome files of one chunk, one per attempt.
-
-    Parameters
-    ----------
-    folder : Path
-        The submission's ``outcomes``.
-    chunk : int
-        The chunk.
-    code : int
-        The submission's code in the ledger.
-    numbered_by_starts : bool
-        The files are numbered by the job's starts, of which some may have brought none; one has the frames of
-        several attempts, where HTCondor sent it along when it started the job again.
-    """
-
-    def __init__(self, folder: Path, chunk: int, code: int = 0, *, numbered_by_starts: bool = False) -> None:
-        self.folder = folder
-        self.chunk = chunk
-        self.code = code
-        self._has_gaps = numbered_by_starts
-        self.attempts: list[Attempt] = []  # those that have begun
-        self.ended = False  # the newest attempt wrote its last frame
-        self.damage = ""
-        self._at = (0, 0)  # the attempt that is read, and how far; replaced in one step
-
-    def read(self, outcomes: Outcomes) -> int:
-        """Take the frames that are new; return how many items got an outcome."""
-        new = 0
-        while True:
-            attempt, _ = self._at
-            later = self._next_attempt(attempt)
-            new += self._read_file(outcomes)
-            if later is None:
-                return new
-            self.ended = False
-            self._at = (later, 0)
-
-    def _next_attempt(self, attempt: int) -> int | None:
-        """Return the number of the next attempt that has a file; None where there is none."""
-        path = chunk_file(self.folder, self.chunk, "")
-        if os.path.exists(f"{path}{attempt + 1}"):
-            return attempt + 1
-        if not self._has_gaps:
-            return None
-        folder, begin = os.path.split(path)
-        try:
-            names = os.listdir(folder)
-        except OSError:
-            return None
-        numbers = (name.removeprefix(begin) for name in names if name.startswith(begin))
-        return min((int(n) for n in numbers if n.isdecimal() and int(n) > attempt), default=None)
-
-    def _read_file(self, outcomes: Outcomes) -> int:
-        (attempt, offset), new = self._at, 0
-        path = chunk_file(self.folder, self.chunk, str(attempt))
-        try:
-            if os.stat(path).st_size <= offset:
-                return 0
-            with open(
-                path, "rb", buffering=4096
-            ) as file:  # not kept open: there may be more jobs than descriptors
-                while frame := read_frame(file, offset):
-                    kind = frame.header["kind"]
-                    if kind == "items":
-                        new += outcomes.add(path, frame, self.attempts[-1], self.code)
-                    elif kind == "start":
-                        self.ended = False
-                        self.attempts.append(_attempt(frame.header))
-                    elif kind == "end":
-                        self.ended = True
-                    offset = frame.end
-                    self._at = (
-                        attempt,
-                        offset,
-                    )  # last, so that an interrupt repeats the frame and loses none
-        except (FileNotFoundError, NotADirectoryError):
-            return 0  # its job has not begun
-        except DamagedError as error:
-            self.damage = str(error)
-        return new
-
-
-def _attempt(header: dict[str, Any]) -> Attempt:
-    """Return the attempt of a start header; what many have in common is there once."""
-    host, python = sys.intern(header["host"]), sys.intern(header["python"])
-    return Attempt(header["attempt"], header["job"], host, python)
