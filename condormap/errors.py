@@ -36,6 +36,10 @@
     │   ├── ItemTimeoutError (TimeoutError)   it took longer than item_timeout= allows
     │   └── RemoteError                       the item's exception or result could not travel; its text did
     ├── DetachedError                         the executor of a future gave its calls to the pool: attach() to it
+    ├── TrajectoryError                       a trajectory, with the file and the frame
+    │   ├── TrajectoryInputError (InvalidInputError)  what was asked for isn't in it, or it isn't there
+    │   ├── TrajectoryDamagedError            empty, cut off, or not what its name says
+    │   └── TrajectoryChangedError            another file now than when it was described
     ├── ReduceError                           a reducer or an on_complete function failed; the results are kept
     ├── TooManyFailuresError                  as many items failed as max_failures= allows; the rest was removed
     └── WaitTimeoutError (TimeoutError)       results were asked for with a timeout, and it passed
@@ -84,6 +88,10 @@ __all__ = [
     "SubmitRefusedError",
     "SubmitUnknownError",
     "TooManyFailuresError",
+    "TrajectoryChangedError",
+    "TrajectoryDamagedError",
+    "TrajectoryError",
+    "TrajectoryInputError",
     "UnknownScheddError",
     "UnreachableError",
     "UnsubmittedJobError",
@@ -302,6 +310,35 @@ class RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return f'\n"""\n{self.text}"""'
+
+
+class TrajectoryError(CondormapError):
+    """Something about a trajectory.
+
+    Attributes
+    ----------
+    path : str
+        The file; empty for a trajectory in memory.
+    frame : int or None
+        The frame, by its number in the file, where it is about one.
+    """
+
+    def __init__(self, message: str, *, path: str = "", frame: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.frame = frame
+
+
+class TrajectoryInputError(TrajectoryError, InvalidInputError):
+    """What was asked for isn't in the trajectory, or there is none; nothing was submitted."""
+
+
+class TrajectoryDamagedError(TrajectoryError):
+    """The file is empty, ends too soon, or isn't of the format that its name says."""
+
+
+class TrajectoryChangedError(TrajectoryError):
+    """The file has grown or was replaced since it was described: describe it again."""
 
 
 class ReduceError(CondormapError):

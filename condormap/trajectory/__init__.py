@@ -1,0 +1,47 @@
+"""Trajectories of molecular dynamics: described here, read in the jobs, a chunk of frames at a time.
+
+::
+
+    files -> Trajectory -> .chunks() -> Chunk, a few hundred bytes -> job -> read(chunk, topology) -> frames
+
+What travels is the specification of some frames, and not the frames. It needs the extra ``condormap[trajectory]``
+(mdtraj, h5py, numpy), here and in the Python of the jobs; importing this package loads none of them.
+
+>>> from condormap.trajectory import Trajectory
+>>> data = Trajectory("run.xtc", top="system.pdb", stride=10)  # doctest: +SKIP
+>>> data.n_frames, data.n_atoms  # doctest: +SKIP
+((1000,), 3341)
+>>> chunks = data.chunks(chunk_size=100)  # doctest: +SKIP
+>>> rmsd = condormap(lambda chunk, read=data.reader: md.rmsd(read(chunk), reference), chunks)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .chunk import Chunk
+    from .reading import Reader, read
+    from .trajectory import Trajectory
+
+_HOMES = {
+    "Chunk": "chunk",
+    "Reader": "reading",
+    "Trajectory": "trajectory",
+    "read": "reading",
+}
+
+__all__ = ["Chunk", "Reader", "Trajectory", "read"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,171 @@
+"""What descriptions of data have in common: their sources, and chunks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .chunk import Chunk
+from .chunking import chosen_size, packed
+from .indices import Indices
+from .reading import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One trajectory of a description.
+
+    Attributes
+    ----------
+    path, format, run, traj, size, mtime_ns, has_cells
+        As in `Chunk`.
+    frames : Indices
+        The chosen frames.
+    offsets : array or None
+        Where each of them begins.
+    trajectory : mdtraj.Trajectory or None
+        It, in memory.
+    """
+
+    path: str
+    format: str
+    run: int
+    traj: int
+    frames: Indices
+    size: int = 0
+    mtime_ns: int = 0
+    has_cells: bool = False
+    offsets: Any = None
+    trajectory: Any = None
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames are chosen."""
+        return len(self.frames)
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return self.path or "the trajectory in memory"
+
+
+class Described:
+    """Trajectories that are described and not read.
+
+    Attributes
+    ----------
+    trajectories : tuple of Source
+        One for each trajectory, in order.
+    topology : mdtraj.Topology or None
+        Of the chosen atoms, in their order.
+    n_atoms : int
+        How many atoms are chosen.
+    n_frames : tuple of int
+        How many frames of each trajectory are chosen.
+    frame_nbytes : int
+        The bytes of a frame in memory.
+    """
+
+    trajectories: tuple[Source, ...]
+    topology: Any
+    atoms: Indices | None
+    n_atoms: int
+    fields: tuple[str, ...] = ()
+    rep: str | None = None
+
+    @property
+    def n_frames(self) -> tuple[int, ...]:
+        """How many frames of each trajectory are chosen."""
+        return tuple(source.n_frames for source in self.trajectories)
+
+    @property
+    def frame_nbytes(self) -> int:
+        """The bytes of a frame in memory."""
+        raise NotImplementedError
+
+    @property
+    def read_nbytes(self) -> int:
+        """The bytes of memory that reading takes at its peak, per frame."""
+        raise NotImplementedError
+
+    @property
+    def reader(self) -> Reader:
+        """A function that reads a chunk; it pickles small, with the topology."""
+        return Reader(self.topology)
+
+    def chunks(
+        self,
+        chunk_size: int | str = "auto",
+        *,
+        memory: int | str | None = None,
+        slots: int = 1,
+        probe: Any = None,
+    ) -> list[Chunk]:
+        """Return the chunks: consecutive frames of one trajectory each, in order.
+
+        Parameters
+        ----------
+        chunk_size : int or "auto"
+            How many frames a chunk has at most. ``"auto"``: as many as fit into half of `memory`, and few enough
+            that each slot gets four chunks.
+        memory : int, str or None
+            What a job may take, in MB or as ``"2GB"``; 1 GB by default.
+        slots : int
+            How many jobs run at once.
+        probe : callable or None
+            The function that the frames are for: it is called here, with a few frames, for the time and the memory
+            that a frame takes.
+
+        Returns
+        -------
+        list of Chunk
+            No chunk has frames of two trajectories; the last one of each may be shorter.
+        """
+        size = chosen_size(self, chunk_size, memory=memory, slots=slots, probe=probe)
+        return [chunk for number in range(len(self.trajectories)) for chunk in self._chunks_of(number, size)]
+
+    def jobs(
+        self,
+        chunk_size: int | str = "auto",
+        *,
+        frames: int | None = None,
+        memory: int | str | None = None,
+        slots: int = 1,
+        probe: Any = None,
+    ) -> list[tuple[Chunk, ...]]:
+        """Return the chunks, packed for jobs: those of short trajectories together, in order.
+
+        Parameters
+        ----------
+        chunk_size, memory, slots, probe
+            As for `chunks`.
+        frames : int or None
+            How many frames a job has at most, but for a chunk that alone has more; by default as many as a chunk
+            may have.
+        """
+        size = chosen_size(self, chunk_size, memory=memory, slots=slots, probe=probe)
+        return packed(self.chunks(size), size if frames is None else frames)
+
+    def _chunks_of(self, number: int, size: int) -> Iterator[Chunk]:
+        source = self.trajectories[number]
+        for start in range(0, source.n_frames, size):
+            stop = min(start + size, source.n_frames)
+            frames = source.frames[start:stop]
+            yield Chunk(
+                path=source.path,
+                format=source.format,
+                run=source.run,
+                traj=source.traj,
+                source=number,
+                frames=frames,
+                out_start=start,
+                n_out=stop - start,
+                atoms=self.atoms,
+                fields=self.fields,
+                offsets=None if source.offsets is None else Indices(source.offsets[frames.array]),
+                size=source.size,
+                mtime_ns=source.mtime_ns,
+                has_cells=source.has_cells,
+                rep=self.rep,
+            )

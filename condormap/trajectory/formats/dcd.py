@@ -1,0 +1,134 @@
+"""DCD files (CHARMM, NAMD, OpenMM): frames of one size, each three blocks of floats, after their unit cell.
+
+Written by Fortran: each block stands between two copies of its size in bytes. The units are Angstrom and degrees.
+There is no time, so a frame's time is its number, as in mdtraj.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from ...errors import TrajectoryDamagedError
+from . import Arrays, Info
+from .records import read_records
+
+_ANGSTROM = np.float32(0.1)  # nm
+
+
+class Layout(NamedTuple):
+    """How a file is laid out.
+
+    Attributes
+    ----------
+    start : int
+        The byte at which the first frame begins.
+    n_frames, n_atoms : int
+        How many.
+    record : numpy.dtype
+        A frame.
+    """
+
+    start: int
+    n_frames: int
+    n_atoms: int
+    record: Any
+
+
+def describe(path: str) -> Info:
+    """Return what a file has."""
+    with open(path, "rb") as file:
+        layout = read_layout(file, path)
+        has_cells = False
+        if layout.n_frames:
+            first = read_records(file, path, layout.start, layout.record, np.arange(1))
+            has_cells = "cell" in layout.record.names and bool(np.any(_cells(first)[0]))
+    return Info(layout.n_frames, layout.n_atoms, has_cells)
+
+
+def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
+    """Return some frames of a file."""
+    with open(path, "rb") as file:
+        layout = read_layout(file, path)
+        n_atoms = layout.n_atoms if atoms is None else len(atoms)
+        xyz = np.empty((len(frames), n_atoms, 3), np.float32)
+        cells = np.empty((2, len(frames), 3), np.float32) if "cell" in layout.record.names else None
+        step = max(1, (16 << 20) // layout.record.itemsize)  # a few MB at once beside the result
+        for begin in range(0, len(frames), step):
+            part = slice(begin, begin + step)
+            records = read_records(file, path, layout.start, layout.record, frames[part])
+            for k, axis in enumerate("xyz"):
+                xyz[part, :, k] = records[axis] if atoms is None else records[axis][:, atoms]
+            if cells is not None:
+                cells[:, part] = _cells(records)
+    xyz *= _ANGSTROM
+    return Arrays(xyz, np.asarray(frames, np.float32), *((None, None) if cells is None else cells))
+
+
+def _cells(records: Any) -> tuple[Any, Any]:
+    """Return lengths in nm and angles in degrees, of the six numbers A, gamma, B, beta, alpha, C.
+
+    CHARMM writes cosines of the angles, NAMD since 2.5 too; others write degrees.
+    """
+    cell = records["cell"].astype(np.float64)
+    lengths, angles = cell[:, [0, 2, 5]], cell[:, [4, 3, 1]]
+    cosines = np.all(np.abs(angles) <= 1, axis=1)
+    angles[cosines] = 90.0 - np.arcsin(angles[cosines]) * 90.0 / (np.pi / 2)
+    return lengths.astype(np.float32) * _ANGSTROM, angles.astype(np.float32)
+
+
+def read_layout(file: BinaryIO, path: str) -> Layout:
+    """Return the layout of an open file, of its header.
+
+    Raises
+    ------
+    TrajectoryDamagedError
+        It is no DCD file, or not one of those described above, or it ends too soon.
+    """
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
+    file.seek(0)
+    head = file.read(92)
+    order = next((order for order in "<>" if head[:4] == np.array(84, f"{order}i4").tobytes()), None)
+    if len(head) < 92 or order is None or head[4:8] != b"CORD":
+        raise TrajectoryDamagedError(
+            f"{path}: {'the file is empty' if not size else 'this is no DCD file'}", path=path
+        )
+    control = np.frombuffer(head, f"{order}i4", 20, 8)
+    n_fixed, has_cell, has_w, version = control[8], control[10], control[11], control[19]
+    is_charmm = version != 0
+    if n_fixed or (is_charmm and has_w):
+        what = "fixed atoms" if n_fixed else "a fourth dimension"
+        raise TrajectoryDamagedError(
+            f"{path} has {what}, so that its frames can't be read one by one. Write it anew without (catdcd, "
+            "mdtraj's mdconvert)",
+            path=path,
+        )
+    integer = np.dtype(f"{order}i4")
+    at = 92
+    blocks = []
+    for _ in range(2):  # the title, the number of atoms
+        file.seek(at)
+        n_bytes = int.from_bytes(file.read(4), "little" if order == "<" else "big")
+        blocks.append(file.read(min(n_bytes, 1 << 20)))
+        at += n_bytes + 8
+    if len(blocks[1]) != 4 or at > size:
+        raise TrajectoryDamagedError(f"{path}: the header is cut off or damaged", path=path)
+    n_atoms = int(np.frombuffer(blocks[1], integer)[0])
+    fields: list[Any] = []
+    if is_charmm and has_cell:
+        fields += [("cell_size", integer), ("cell", f"{order}f8", 6), ("cell_end", integer)]
+    for axis in "xyz":
+        fields += [(f"{axis}_size", integer), (axis, f"{order}f4", n_atoms), (f"{axis}_end", integer)]
+    record = np.dtype(fields)
+    n_frames, rest = divmod(size - at, record.itemsize)
+    if rest:
+        raise TrajectoryDamagedError(
+            f"{path} ends in the middle of frame {n_frames} ({rest} of {record.itemsize} bytes): it is still "
+            "being written, or was cut off. Nothing was submitted",
+            path=path,
+            frame=n_frames,
+        )
+    return Layout(at, n_frames, n_atoms, record)

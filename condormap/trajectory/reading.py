@@ -1,0 +1,134 @@
+"""Chunks read, in the job: the only module that a job needs beside that of the format."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from ..errors import TrajectoryChangedError, TrajectoryDamagedError
+from .chunk import Chunk
+from .formats import Arrays, format_of
+from .topology import SmallTopology
+
+
+def read(chunk: Chunk, topology: Any) -> Any:
+    """Return the frames of a chunk.
+
+    Parameters
+    ----------
+    chunk : Chunk
+        One of ``.chunks()`` of a description.
+    topology : mdtraj.Topology or None
+        The ``.topology`` of the same description.
+
+    Returns
+    -------
+    mdtraj.Trajectory or dict of str to array
+        The frames, in the order of ``chunk.frames``; of a WepyHDF5 file a dict of its fields. They are the
+        caller's: nothing else refers to them.
+
+    Raises
+    ------
+    TrajectoryChangedError
+        The file is another one than when it was described, or gone.
+    TrajectoryDamagedError
+        It can't be read there.
+    """
+    import mdtraj
+
+    rows, rows_back = _each_once(chunk.frames if chunk.data is None else chunk.data.positions)
+    atoms, atoms_back = (None, None) if chunk.atoms is None else _each_once(chunk.atoms)
+    arrays = _from_file(chunk, rows, atoms) if chunk.data is None else chunk.data.read(rows)
+    if rows_back is not None:
+        arrays = Arrays(*(None if each is None else each[rows_back] for each in arrays))
+    xyz = arrays.xyz if atoms_back is None else arrays.xyz[:, atoms_back]
+    _check_cells(chunk, arrays.lengths)
+    return mdtraj.Trajectory(
+        xyz,
+        topology,
+        time=arrays.time,
+        unitcell_lengths=arrays.lengths if chunk.has_cells else None,
+        unitcell_angles=arrays.angles if chunk.has_cells else None,
+    )
+
+
+class Reader:
+    """``read(chunk)``, with the topology, which travels compressed: to be referred to by a map's function.
+
+    Parameters
+    ----------
+    topology : mdtraj.Topology or None
+        That of the description.
+    """
+
+    def __init__(self, topology: Any) -> None:
+        self._topology = SmallTopology(topology)
+
+    @property
+    def topology(self) -> Any:
+        """The topology of the frames."""
+        return self._topology.topology
+
+    def __call__(self, chunk: Chunk) -> Any:
+        """Return the frames of a chunk, as `read` does."""
+        return read(chunk, self.topology)
+
+
+def _each_once(numbers: Any) -> tuple[Any, Any]:
+    """Return the numbers ascending, each once, and where each of the given ones is among them (None: as given)."""
+    if numbers.is_ascending:
+        return numbers.array, None
+    return np.unique(numbers.array, return_inverse=True)
+
+
+def _from_file(chunk: Chunk, rows: Any, atoms: Any) -> Arrays:
+    check_unchanged(chunk)
+    offsets = None if chunk.offsets is None else np.unique(chunk.offsets.array)
+    try:
+        return format_of(chunk.format).read(chunk.path, rows, offsets, atoms)
+    except OSError as error:
+        raise TrajectoryDamagedError(
+            f"{chunk.path}: frames {rows[0]} to {rows[-1]} can't be read: {error}",
+            path=chunk.path,
+            frame=int(rows[0]),
+        ) from error
+
+
+def check_unchanged(chunk: Chunk) -> None:
+    """Raise TrajectoryChangedError where the chunk's file is not what it was when it was described."""
+    first = f"{chunk.path}: before frame {chunk.frames[0]} was read, the file"
+    try:
+        now = os.stat(chunk.path)
+    except OSError as error:
+        raise TrajectoryChangedError(
+            f"{first} was removed, or can't be seen from here ({error.strerror}). Where the jobs don't see this "
+            "machine's files, say transfer='always'",
+            path=chunk.path,
+            frame=chunk.frames[0],
+        ) from error
+    if (now.st_size, now.st_mtime_ns) != (chunk.size, chunk.mtime_ns):
+        what = (
+            "was replaced" if now.st_size == chunk.size else f"went from {chunk.size} to {now.st_size} bytes"
+        )
+        raise TrajectoryChangedError(
+            f"{first} {what}, so its frames are no longer those that were described. Describe it again, when it "
+            "no longer changes",
+            path=chunk.path,
+            frame=chunk.frames[0],
+        )
+
+
+def _check_cells(chunk: Chunk, lengths: Any) -> None:
+    """Refuse frames of which some have a unit cell and others don't."""
+    if not chunk.has_cells or lengths is None:
+        return
+    without = np.flatnonzero(~np.any(lengths, axis=1))
+    if len(without):
+        frame = chunk.frames[int(without[0])]
+        raise TrajectoryDamagedError(
+            f"{chunk.path}: frame {frame} has no unit cell, and others do. Say unitcell=False to read it without",
+            path=chunk.path,
+            frame=frame,
+        )

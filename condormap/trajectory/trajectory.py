@@ -1,0 +1,194 @@
+"""Trajectories that mdtraj reads: in files, or in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidInputError, TrajectoryDamagedError, TrajectoryInputError
+from ..folders.paths import absolute
+from .chunk import Chunk
+from .described import Described, Source
+from .formats import Arrays, Info, format_of, name_of
+from .formats.memory import InMemory
+from .frames import check_stride, chosen_atoms, chosen_frames, frames_of_each
+from .topology import parse_topology, subset
+
+_CELL = 6 * 4 + 4  # bytes of a frame beside its coordinates
+# Memory at the peak of reading, by what is returned: what the formats copy on the way.
+_COPIES = 2.0
+
+
+class Trajectory(Described):
+    """Trajectories in files (or one in memory): described, and not read.
+
+    Each file is opened once, here, to learn what it has; the jobs read their frames, and nothing else.
+
+    Parameters
+    ----------
+    trajectory : path, mdtraj.Trajectory, or sequence of them
+        What is described; the suffix of a file tells its format.
+    top : path, mdtraj.Topology or mdtraj.Trajectory, or None
+        The topology, of all of them; an HDF5 file of mdtraj's has its own.
+    atoms : sequence of int, str, or None
+        The atoms, in the order in which they are wanted, or a selection in mdtraj's language (``"name CA"``).
+    stride : int or None
+        Every how many-th of the frames (of those that `frames` chooses).
+    frames : None, slice, sequence of int or of bool
+        Which frames; a list with one of these for each trajectory where they differ.
+    unitcell : bool
+        Whether the frames have their unit cells.
+
+    Raises
+    ------
+    TrajectoryInputError
+        A file isn't there, has another number of atoms than the topology, or lacks a frame; none is chosen.
+    TrajectoryDamagedError
+        A file is empty, cut off, or not of the format that its suffix says.
+    InvalidInputError
+        An argument can't be meant.
+    """
+
+    def __init__(
+        self,
+        trajectory: Any,
+        *,
+        top: Any = None,
+        atoms: Any = None,
+        stride: int | None = None,
+        frames: Any = None,
+        unitcell: bool = True,
+    ) -> None:
+        given = _as_list(trajectory)
+        stride = check_stride(stride)
+        described = [_describe(each) for each in given]
+        infos = [info for info, _ in described]
+        whole = parse_topology(top)
+        if whole is None:
+            whole = next((info.topology for info in infos if info.topology is not None), None)
+        self.trajectories = tuple(
+            _source(number, info, each, choice, stride, unitcell)
+            for number, ((info, each), choice) in enumerate(
+                zip(described, frames_of_each(frames, len(given)), strict=True)
+            )
+        )
+        n_atoms = infos[0].n_atoms
+        for info, source in zip(infos, self.trajectories, strict=True):
+            _check_atoms(info, source, whole, n_atoms, self.trajectories[0])
+        self.atoms = chosen_atoms(atoms, whole, n_atoms, self.trajectories[0].name)
+        self.n_atoms = n_atoms if self.atoms is None else len(self.atoms)
+        self.topology = subset(whole, self.atoms)
+
+    def __repr__(self) -> str:
+        n = len(self.trajectories)
+        of = self.trajectories[0].name if n == 1 else f"{n} trajectories"
+        return f"<Trajectory of {of}: {sum(self.n_frames)} frames, {self.n_atoms} atoms>"
+
+    @property
+    def frame_nbytes(self) -> int:
+        """The bytes of a frame in memory."""
+        return self.n_atoms * 12 + _CELL
+
+    @property
+    def read_nbytes(self) -> int:
+        """The bytes of memory that reading takes at its peak, per frame."""
+        return int(self.frame_nbytes * _COPIES)
+
+    def _chunks_of(self, number: int, size: int) -> Iterator[Chunk]:
+        loaded = self.trajectories[number].trajectory
+        for chunk in super()._chunks_of(number, size):
+            if loaded is None:
+                yield chunk
+                continue
+            arrays = Arrays(loaded.xyz, loaded.time, loaded.unitcell_lengths, loaded.unitcell_angles)
+            atoms = None if self.atoms is None else np.sort(self.atoms.array)
+            yield dataclasses.replace(chunk, data=InMemory(arrays, chunk.frames, atoms))
+
+
+def _as_list(trajectory: Any) -> list[Any]:
+    if isinstance(trajectory, str | os.PathLike) or hasattr(trajectory, "xyz"):
+        return [trajectory]
+    if not isinstance(trajectory, Iterable):
+        raise InvalidInputError(f"a trajectory is a path or an mdtraj.Trajectory, not {trajectory!r}")
+    given = list(trajectory)
+    if not given:
+        raise InvalidInputError("there are no trajectories: the list of them is empty")
+    return given
+
+
+def _describe(given: Any) -> tuple[Info, Any]:
+    """Return what a trajectory has, and it: one in memory, or the absolute path and the stat of a file."""
+    if hasattr(given, "xyz"):
+        return Info(
+            given.n_frames, given.n_atoms, given.unitcell_lengths is not None, None, given.topology
+        ), given
+    if not isinstance(given, str | os.PathLike):
+        raise InvalidInputError(f"a trajectory is a path or an mdtraj.Trajectory, not {given!r}")
+    path = str(absolute(given))
+    stat = stat_of(path)
+    info = format_of(name_of(path)).describe(path)
+    if not info.n_frames:
+        raise TrajectoryDamagedError(f"{path} has no frames. Nothing was submitted", path=path)
+    return info, (path, stat)
+
+
+def stat_of(path: str) -> os.stat_result:
+    """Return the stat of a file.
+
+    Raises
+    ------
+    TrajectoryInputError
+        There is none that can be read.
+    TrajectoryDamagedError
+        It is empty.
+    """
+    try:
+        stat = os.stat(path)
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise TrajectoryInputError(
+            f"{path} can't be read: {error.strerror}. Nothing was submitted", path=path
+        ) from error
+    if not stat.st_size:
+        raise TrajectoryDamagedError(f"{path} is empty: 0 bytes. Nothing was submitted", path=path)
+    return stat
+
+
+def _source(number: int, info: Info, each: Any, choice: Any, stride: int | None, unitcell: bool) -> Source:
+    cells = unitcell and info.has_cells
+    if hasattr(each, "xyz"):
+        name = "the trajectory in memory"
+        chosen = chosen_frames(choice, stride, info.n_frames, name)
+        return Source("", "memory", 0, number, chosen, has_cells=cells, trajectory=each)
+    path, stat = each
+    return Source(
+        path,
+        name_of(path),
+        0,
+        number,
+        chosen_frames(choice, stride, info.n_frames, path),
+        stat.st_size,
+        stat.st_mtime_ns,
+        cells,
+        info.offsets,
+    )
+
+
+def _check_atoms(info: Info, source: Source, topology: Any, n_atoms: int, first: Source) -> None:
+    if topology is None:
+        raise TrajectoryInputError(
+            f"{source.name} has no topology: give top=, a file that mdtraj reads one from (PDB, PSF, GRO, prmtop) "
+            "or an mdtraj.Topology. Nothing was submitted",
+            path=source.path,
+        )
+    if info.n_atoms != topology.n_atoms:
+        raise TrajectoryInputError(
+            f"{source.name} has {info.n_atoms} atoms, and the topology {topology.n_atoms}: it is another "
+            "system's. Nothing was submitted",
+            path=source.path,
+        )
