@@ -7,12 +7,12 @@
 What travels is the specification of some frames, and not the frames. It needs the extra ``condormap[trajectory]``
 (mdtraj, h5py, numpy), here and in the Python of the jobs; importing this package loads none of them.
 
->>> from condormap.trajectory import Trajectory
+>>> from condormap.trajectory import Trajectory, compute_observable
 >>> data = Trajectory("run.xtc", top="system.pdb", stride=10)  # doctest: +SKIP
 >>> data.n_frames, data.n_atoms  # doctest: +SKIP
 ((1000,), 3341)
 >>> chunks = data.chunks(chunk_size=100)  # doctest: +SKIP
->>> rmsd = condormap(lambda chunk, read=data.reader: md.rmsd(read(chunk), reference), chunks)  # doctest: +SKIP
+>>> rmsd = compute_observable(partial(md.rmsd, reference=reference), data)  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .chunk import Chunk
+    from .observables import compute_observable
     from .reading import Reader, read
     from .trajectory import Trajectory
 
@@ -29,10 +30,11 @@ _HOMES = {
     "Chunk": "chunk",
     "Reader": "reading",
     "Trajectory": "trajectory",
+    "compute_observable": "observables",
     "read": "reading",
 }
 
-__all__ = ["Chunk", "Reader", "Trajectory", "read"]
+__all__ = ["Chunk", "Reader", "Trajectory", "compute_observable", "read"]
 
 
 def __getattr__(name: str) -> Any:

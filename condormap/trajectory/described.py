@@ -80,6 +80,18 @@ class Described:
         return tuple(source.n_frames for source in self.trajectories)
 
     @property
+    def labels(self) -> Any:
+        """Run, traj and frame of each row of results: a structured array; of several trajectories a list."""
+        import numpy as np
+
+        found = []
+        for source in self.trajectories:
+            label = np.empty(source.n_frames, [("run", "i8"), ("traj", "i8"), ("frame", "i8")])
+            label["run"], label["traj"], label["frame"] = source.run, source.traj, source.frames.array
+            found.append(label)
+        return found[0] if len(found) == 1 else found
+
+    @property
     def frame_nbytes(self) -> int:
         """The bytes of a frame in memory."""
         raise NotImplementedError

@@ -1,0 +1,281 @@
+"""Functions of frames over trajectories, against mdtraj on the whole trajectory."""
+
+from __future__ import annotations
+
+import operator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import mdtraj
+import numpy as np
+import pytest
+from conftest import Gate
+from MDAnalysisTests.datafiles import DCD, PSF
+from test_map_steering import until
+
+from condormap import PersonalPool, load, maps
+from condormap.errors import InvalidInputError
+from condormap.reducers import Collect, Concatenate, Covariance, Histogram, Max, Mean, Sum
+from condormap.trajectory import Trajectory, compute_observable
+
+
+@pytest.fixture(scope="module")
+def loaded() -> mdtraj.Trajectory:
+    whole = mdtraj.load(DCD, top=PSF)
+    return whole.atom_slice(whole.topology.select("name CA"))
+
+
+@pytest.fixture(scope="module")
+def data() -> Trajectory:
+    return Trajectory(DCD, top=PSF, atoms="name CA")
+
+
+def test_rows_come_in_the_order_of_the_frames(
+    pool: PersonalPool, data: Trajectory, loaded: mdtraj.Trajectory
+) -> None:
+    assert np.array_equal(
+        compute_observable(mdtraj.compute_rg, data, chunk_size=9, pool=pool, max_jobs=2),
+        mdtraj.compute_rg(loaded),
+    )
+    frames = Trajectory(DCD, top=PSF, atoms="name CA", frames=[50, 3, -1], stride=2)
+    assert np.array_equal(
+        compute_observable(mdtraj.compute_rg, frames, pool=pool, max_jobs=2),
+        mdtraj.compute_rg(loaded[[50, 97]]),
+    )
+
+
+def test_rmsd_against_a_reference_that_travels(
+    pool: PersonalPool, data: Trajectory, loaded: mdtraj.Trajectory
+) -> None:
+    before = loaded.xyz.copy()
+    found = compute_observable(
+        partial(mdtraj.rmsd, reference=loaded[7]), data, chunk_size=30, pool=pool, max_jobs=2
+    )
+    np.testing.assert_allclose(found, mdtraj.rmsd(loaded[:], loaded[7]), atol=1e-6)
+    assert np.array_equal(loaded.xyz, before)
+
+
+def test_what_func_does_to_frames_in_memory_stays_in_the_job(
+    pool: PersonalPool, loaded: mdtraj.Trajectory
+) -> None:
+    def moved(frames: mdtraj.Trajectory) -> Any:
+        frames.xyz += 1.0
+        return frames.xyz.mean(axis=(1, 2))
+
+    before = loaded.xyz.copy()
+    twice = [compute_observable(moved, loaded, chunk_size=40, pool=pool, max_jobs=2) for _ in range(2)]
+    np.testing.assert_allclose(twice[0], before.mean(axis=(1, 2)) + 1.0, rtol=1e-5)
+    assert np.array_equal(*twice)
+    assert np.array_equal(loaded.xyz, before)
+
+
+def test_jobs_that_are_sent_their_files(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
+    found = compute_observable(
+        mdtraj.compute_rg, loaded[:20], chunk_size=8, transfer="always", pool=pool, max_jobs=2
+    )
+    assert np.array_equal(found, mdtraj.compute_rg(loaded[:20]))
+
+
+def test_several_trajectories_are_a_list_with_labels(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
+    several = Trajectory([loaded[:10], loaded[10:13], loaded[50:]], stride=2)
+    found = compute_observable(mdtraj.compute_rg, several, chunk_size=4, pool=pool, max_jobs=2)
+    expected = [mdtraj.compute_rg(part[::2]) for part in (loaded[:10], loaded[10:13], loaded[50:])]
+    assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+    labels = several.labels
+    assert [len(label) for label in labels] == [5, 2, 24]
+    assert labels[1].tolist() == [(0, 1, 0), (0, 1, 2)]
+
+
+def test_a_dict_of_arrays_stays_one(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
+    def both(frames: mdtraj.Trajectory) -> Any:
+        return {"rg": mdtraj.compute_rg(frames), "codes": ["abc"[k % 3] for k in range(frames.n_frames)]}
+
+    found = compute_observable(both, loaded[:11], chunk_size=6, pool=pool, max_jobs=2)
+    assert np.array_equal(found["rg"], mdtraj.compute_rg(loaded[:11]))
+    assert found["codes"].tolist() == list("abcabcabcab")
+
+
+def test_a_reducer_gets_a_row_for_each_frame(
+    pool: PersonalPool, data: Trajectory, loaded: mdtraj.Trajectory
+) -> None:
+    def extent(frames: mdtraj.Trajectory) -> Any:
+        return frames.xyz.max(axis=1)
+
+    rows = loaded.xyz.max(axis=1)
+    reduce = {
+        "mean": Mean(),
+        "sum": Sum(),
+        "covariance": Covariance(),
+        "largest": Max("elements"),
+        "rows": Collect(),
+        "counts": Histogram(10, (-5.0, 5.0)),
+        "added": _first_rows,
+    }
+    found = compute_observable(extent, data, reduce=reduce, chunk_size=37, pool=pool, max_jobs=2)
+    np.testing.assert_allclose(found["mean"].mean, rows.mean(axis=0), rtol=1e-6)
+    assert found["mean"].n == 98
+    np.testing.assert_allclose(found["sum"], rows.sum(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found["covariance"], np.cov(rows, rowvar=False), rtol=1e-4)
+    assert (found["largest"].index, *found["largest"].position) == np.unravel_index(rows.argmax(), rows.shape)
+    assert np.array_equal(found["rows"], rows)
+    assert np.array_equal(found["counts"].counts, np.histogram(rows, 10, (-5.0, 5.0))[0])
+    assert np.array_equal(found["added"], rows[[0, 37, 74]])
+
+
+def _first_rows(a: Any, b: Any) -> Any:
+    """Combine what chunks of 37 frames returned, which have 37, 37 and 24 rows."""
+    return np.concatenate([a if len(a) < 24 else a[:1], b[:1]])
+
+
+def test_a_function_of_two_gets_what_func_returned_for_a_chunk(pool: PersonalPool, data: Trajectory) -> None:
+    def count(frames: mdtraj.Trajectory) -> int:
+        return int(frames.n_frames)
+
+    assert compute_observable(count, data, reduce=operator.add, pool=pool, max_jobs=2) == 98
+
+
+def test_values_of_any_length_are_concatenated_on_request(
+    pool: PersonalPool, data: Trajectory, loaded: mdtraj.Trajectory
+) -> None:
+    def far(frames: mdtraj.Trajectory) -> Any:
+        return frames.xyz[frames.xyz > 2.5]
+
+    found = compute_observable(far, data, reduce=Concatenate(), chunk_size=30, pool=pool, max_jobs=2)
+    assert np.array_equal(found, loaded.xyz[loaded.xyz > 2.5])
+
+
+@pytest.mark.parametrize(
+    ("func", "error", "message"),
+    [
+        (lambda frames: [1.0, 2.0], ValueError, r"shape \(2,\) for 10 frames \(0 to 9\) of .*adk_dims.dcd"),
+        (lambda frames: ([0] * 10, [0]), TypeError, "a tuple of 2 .* returns the part that is meant"),
+        (lambda frames: [range(k) for k in range(10)], ValueError, "is no array with a row for each"),
+    ],
+)
+def test_rows_that_are_not_one_for_each_frame_are_refused(
+    pool: PersonalPool, func: Any, error: type[Exception], message: str
+) -> None:
+    data = Trajectory(DCD, top=PSF, atoms=[0], frames=range(10))
+    with pytest.raises(error, match=message):
+        compute_observable(func, data, chunk_size=10, pool=pool, max_jobs=2)
+
+
+def test_an_error_names_the_frames_and_the_rest_is_kept(pool: PersonalPool, tmp_path: Path) -> None:
+    data = Trajectory(DCD, top=PSF, atoms=[0, 1], frames=range(40, 60))
+    mended = tmp_path / "mended"
+
+    fragile = partial(_fragile, str(mended))
+    with pytest.raises(ZeroDivisionError) as caught:
+        compute_observable(fragile, data, chunk_size=5, pool=pool, max_jobs=2)
+    notes = "\n".join(caught.value.__notes__)
+    assert f"it was called with 5 frames (45 to 49) of {DCD}" in notes
+    tag = notes.split("the map '")[1].split("'")[0]
+    mended.touch()
+    found = load(tag).retry().result(timeout=60)
+    assert np.array_equal(found, mdtraj.load(DCD, top=PSF).xyz[40:60, 0, 0])
+
+
+def _fragile(mended: str, frames: mdtraj.Trajectory) -> Any:
+    x = frames.xyz[:, 0, 0]
+    whole = mdtraj.load_frame(DCD, 45, top=PSF)
+    if x[0] == whole.xyz[0, 0, 0] and not Path(mended).exists():
+        raise ZeroDivisionError("boom")
+    return x
+
+
+def test_the_handle_gives_the_same_here_and_where_it_is_loaded(
+    pool: PersonalPool, data: Trajectory, gate: Gate, loaded: mdtraj.Trajectory
+) -> None:
+    def late(frames: mdtraj.Trajectory) -> Any:
+        if frames.n_frames < 30:
+            gate.wait()
+        return mdtraj.compute_rg(frames)
+
+    m = compute_observable(late, data, chunk_size=30, wait=False, pool=pool, chunksize=1)
+    until(lambda: np.isfinite(m.partial[:90]).all())
+    expected = mdtraj.compute_rg(loaded)
+    assert np.array_equal(m.partial[:90], expected[:90])
+    assert np.isnan(m.partial[90:]).all()
+    gate.open()
+    assert np.array_equal(m.result(timeout=60), expected)
+    assert np.array_equal(load(m.tag).result(), expected)
+
+
+def test_a_map_that_was_waited_for_is_removed_unless_it_has_a_tag(
+    pool: PersonalPool, loaded: mdtraj.Trajectory
+) -> None:
+    before = {m.tag for m in maps()}
+    compute_observable(mdtraj.compute_rg, loaded[:3], pool=pool, max_jobs=2)
+    compute_observable(mdtraj.compute_rg, loaded[:3], pool=pool, max_jobs=2, tag="kept-observable")
+    assert {m.tag for m in maps()} - before == {"kept-observable"}
+
+
+def test_common_arguments_and_the_threads_of_numerical_libraries(
+    pool: PersonalPool, loaded: mdtraj.Trajectory
+) -> None:
+    def environment(frames: mdtraj.Trajectory, *, names: list[str]) -> Any:
+        import os
+
+        return [[int(os.environ[name]) for name in names]] * frames.n_frames
+
+    names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+    found = compute_observable(environment, loaded[:2], common={"names": names}, pool=pool, max_jobs=2)
+    assert found.tolist() == [[1, 1, 1]] * 2
+
+
+def test_rows_are_written_to_a_dataset_as_they_come(
+    pool: PersonalPool, loaded: mdtraj.Trajectory, tmp_path: Path
+) -> None:
+    path = tmp_path / "rg.h5"
+    rows = compute_observable(
+        mdtraj.compute_rg, loaded[:20], out=(path, "rg"), chunk_size=6, pool=pool, max_jobs=2
+    )
+    assert rows == (str(path), "/rg", (20,))
+    with h5py.File(path) as file:
+        assert np.array_equal(file["rg"], mdtraj.compute_rg(loaded[:20]))
+        assert np.array_equal(file["frames"], np.arange(20))
+    with pytest.raises(FileExistsError, match=r"rg\.h5 is there already"):
+        compute_observable(mdtraj.compute_rg, loaded[:20], out=path, pool=pool, max_jobs=2)
+
+
+def test_several_trajectories_have_a_dataset_each(
+    pool: PersonalPool, loaded: mdtraj.Trajectory, tmp_path: Path
+) -> None:
+    several = Trajectory([loaded[:5], loaded[5:12]], frames=[None, [6, 0, 3]])
+    rows = compute_observable(
+        lambda frames: {"x": frames.xyz[:, 0], "t": frames.time},
+        several,
+        out=tmp_path / "out.h5",
+        chunk_size=2,
+        pool=pool,
+    )
+    assert [(each.dataset, each.shape["x"]) for each in rows] == [("/0/data", (5, 3)), ("/1/data", (3, 3))]
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert np.array_equal(file["1/data/x"], loaded.xyz[[11, 5, 8], 0])
+        assert file["1/frames"][:].tolist() == [6, 0, 3]
+        assert file["1"].attrs["traj"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"func": 3}, "must be callable"),
+        ({"data": "run.xtc"}, r"Trajectory\(path, top=...\)"),
+        ({"reduce": 3}, "a reducer is an object with"),
+        ({"reduce": Sum(), "out": "x.h5"}, "give one of them"),
+        ({"out": 3}, "out must be a path"),
+        ({"chunk_size": 0}, "chunk_size must be a positive integer"),
+        ({"on_complete": len}, "no on_complete="),
+        ({"memoree": 3}, "did you mean memory="),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    pool: PersonalPool, loaded: mdtraj.Trajectory, change: dict[str, Any], message: str
+) -> None:
+    call: dict[str, Any] = {"func": mdtraj.compute_rg, "data": loaded, "tag": "not-meant"} | change
+    with pytest.raises(InvalidInputError, match=message):
+        compute_observable(call.pop("func"), call.pop("data"), pool=pool, max_jobs=2, **call)
+    with pytest.raises(InvalidInputError, match="there is no map"):
+        load("not-meant")
