@@ -299,8 +299,8 @@ def test_suspend_continue_and_vacate_of_a_running_job() -> None:
     assert job.wait(10, for_=JobStatus.SUSPENDED)
     assert job.continue_()["TotalSuccess"] == 1
     assert job.wait(10, for_=JobStatus.RUNNING)
-    while job.status is not JobStatus.RUNNING:  # the log is ahead of the schedd
-        assert job.status is JobStatus.SUSPENDED
+    while (status := job.status) is not JobStatus.RUNNING:  # the log is ahead of the schedd
+        assert status is JobStatus.SUSPENDED
     assert job.vacate()["TotalSuccess"] == 1
     assert job.wait(10, for_=JobStatus.IDLE)
 

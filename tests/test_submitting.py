@@ -84,7 +84,10 @@ def clusters(condor: Condor, submission: Submission) -> set[int]:
     constraint = f'CondormapSubmission == "{submission.id}"'
     return {
         ad["ClusterId"]
-        for ad in [*condor.query(constraint, ["ClusterId"]), *condor.history(constraint, ["ClusterId"])]
+        for ad in [
+            *condor.query(constraint, ["ClusterId"], cluster_ads=True),  # before its job is made, too
+            *condor.history(constraint, ["ClusterId"]),
+        ]
     }
 
 
