@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from . import timings
 from .capacity import jobs_at_once
-from .condor import Action, Condor
+from .condor import Action
 from .errors import InvalidInputError
 from .folders.locks import locked
-from .folders.store import MapRecord
+from .open_map import OpenMap
 from .options import JobOptions
 from .payload.chunks import plan_chunks
 from .payload.serialize import modules_by_value, pickled_by_value, write_items
 from .payload.transfer import Transfer, decide
-from .state.map_state import MapState
 from .status import ItemState
 from .steering import FAILED, Steering, changed_options
 from .submitting import add_submission
@@ -27,25 +25,14 @@ class Adding:
 
     Parameters
     ----------
-    path : Path
-        The map's folder.
-    record : MapRecord
-        What its ``map.json`` says.
-    condor : Condor
-        Its pool.
-    state : MapState
-        Its state.
+    open_map : OpenMap
+        The map.
     steering : Steering
         What else can be done to its jobs.
     """
 
-    def __init__(
-        self, path: Path, record: MapRecord, condor: Condor, state: MapState, steering: Steering
-    ) -> None:
-        self._path = path
-        self._record = record
-        self._condor = condor
-        self._state = state
+    def __init__(self, open_map: OpenMap, steering: Steering) -> None:
+        self._map = open_map
         self._steering = steering
 
     def retry(self, items: Iterable[int] | None, chunksize: int | str, changes: Mapping[str, Any]) -> None:
@@ -53,16 +40,18 @@ class Adding:
         options = changed_options(self._steering.options, changes)
         plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
         self._steering.wait_for_removal()
-        with locked(self._path) as lock:
+        with locked(self._map.path) as lock:
             self._steering.note_new_submissions(lock)
             chosen = self._chosen(items, include_held=bool(changes))
             held_jobs, chosen = self._with_whole_jobs(chosen)
             if not chosen:
                 return
-            self._state.ledger.next_code()  # refuses one retry too many
-            slots, transfer = jobs_at_once(self._condor, options), decide(self._condor, options)
+            self._map.state.ledger.next_code()  # refuses one retry too many
+            slots, transfer = jobs_at_once(self._map.condor, options), decide(self._map.condor, options)
             if held_jobs:  # before: no item may have two jobs
-                self._condor.act(Action.REMOVE, jobs=held_jobs, reason="its items are retried in another job")
+                self._map.condor.act(
+                    Action.REMOVE, jobs=held_jobs, reason="its items are retried in another job"
+                )
             self._submit(range(len(chosen)), chunksize, options, slots, transfer, lock, selection=chosen)
 
     def extend(
@@ -75,17 +64,17 @@ class Adding:
         """Add items; see `CondorMap.extend`."""
         options = changed_options(self._steering.options, changes)
         plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
-        if not iterables or self._record.star != (len(iterables) > 1):
-            wanted = "several iterables, as it was made of" if self._record.star else "one iterable"
+        if not iterables or self._map.record.star != (len(iterables) > 1):
+            wanted = "several iterables, as it was made of" if self._map.record.star else "one iterable"
             raise InvalidInputError(
                 f"extend: the map takes {wanted}, not {len(iterables)}. Nothing was submitted"
             )
-        with locked(self._path) as lock:
+        with locked(self._map.path) as lock:
             self._steering.note_new_submissions(lock)
-            slots, before = jobs_at_once(self._condor, options), len(self._state.ledger)
-            transfer = decide(self._condor, options)
-            with pickled_by_value(modules_by_value(self._condor, sent=transfer.sent)):
-                after = write_items(self._path, iterables, strict=strict, after=before)
+            slots, before = jobs_at_once(self._map.condor, options), len(self._map.state.ledger)
+            transfer = decide(self._map.condor, options)
+            with pickled_by_value(modules_by_value(self._map.condor, sent=transfer.sent)):
+                after = write_items(self._map.path, iterables, strict=strict, after=before)
             if after > before:
                 self._submit(range(before, after), chunksize, options, slots, transfer, lock)
 
@@ -100,10 +89,10 @@ class Adding:
         selection: Sequence[int] | None = None,
     ) -> None:
         """Submit jobs for consecutive positions."""
-        seconds = timings.known(self._record.function_id)
+        seconds = timings.known(self._map.record.function_id)
         planned = plan_chunks(len(positions), chunksize=chunksize, slots=slots, seconds=seconds)
         chunks = [positions[chunk.start : chunk.stop] for chunk in planned]
-        path, record, condor = self._path, self._record, self._condor
+        path, record, condor = self._map.path, self._map.record, self._map.condor
         submission = add_submission(
             path,
             record,
@@ -115,11 +104,11 @@ class Adding:
             transfer=transfer,
             selection=selection,
         )
-        self._state.note(submission)
+        self._map.state.note(submission)
 
     def _chosen(self, items: Iterable[int] | None, *, include_held: bool) -> list[int]:
         """Return the items to retry, or refuse those that are not over."""
-        state = self._state
+        state = self._map.state
         if items is None:
             chosen = self._steering.failed()
             return sorted({*chosen, *self._held()}) if include_held else chosen
@@ -151,7 +140,7 @@ class Adding:
 
     def _with_whole_jobs(self, chosen: list[int]) -> tuple[list[str], list[int]]:
         """Return the held jobs of the items, and the items with all others that lose their job with these."""
-        state, wanted = self._state, set(chosen)
+        state, wanted = self._map.state, set(chosen)
         if not any(state.item_state(item) == ItemState.HELD for item in chosen):
             return [], chosen
         jobs = []

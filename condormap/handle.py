@@ -17,6 +17,7 @@ from .errors import CondormapError, InvalidInputError
 from .folders.store import read_record
 from .holds import Hold
 from .merging.value import Value
+from .open_map import OpenMap
 from .output import read_output
 from .plan import Plan, plan_of, room_for
 from .replay import replay
@@ -62,11 +63,12 @@ class CondorMap:
         self._condor = connect(record.address)
         self._state = MapState(path, record, complete(self._condor, path, record.log(path)), self._condor)
         self._jobs: JobGroup | None = None
-        self._steering = Steering(path, record, self._condor, self._state, self._patient_waiter)
-        self._adding = Adding(path, record, self._condor, self._state, self._steering)
+        open_map = OpenMap(path, record, self._condor, self._state)
+        self._steering = Steering(open_map, self._patient_waiter)
+        self._adding = Adding(open_map, self._steering)
         kept = record.reduce != "discard"
         self._results = Results(path, self._state, self._waiter, with_input=with_input, kept=kept)
-        self._value = Value(path, record, self._state, self._results, self._condor, self._waiter, self.remove)
+        self._value = Value(open_map, self._results, self._waiter, self.remove)
 
     def __repr__(self) -> str:
         try:

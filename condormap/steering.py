@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from . import holds
 from .capacity import jobs_at_once
-from .condor import Action, ActResult, Condor
+from .condor import Action, ActResult
 from .errors import CondorError, InvalidInputError
 from .folders.locks import locked
-from .folders.store import MapRecord
 from .holds import Hold, HoldInfo, as_items
+from .open_map import OpenMap
 from .options import JobOptions, make_options
-from .state.map_state import MapState
 from .status import ItemState
 from .submitting import complete_locked, note_options
 from .waiting import Waiter
@@ -34,42 +32,30 @@ class Steering:
 
     Parameters
     ----------
-    path : Path
-        The map's folder.
-    record : MapRecord
-        What its ``map.json`` says.
-    condor : Condor
-        Its pool.
-    state : MapState
-        Its state.
+    open_map : OpenMap
+        The map.
     new_waiter : callable
         Begins a wait for it.
     """
 
     def __init__(
         self,
-        path: Path,
-        record: MapRecord,
-        condor: Condor,
-        state: MapState,
+        open_map: OpenMap,
         new_waiter: Callable[[], Waiter],
     ) -> None:
-        self._path = path
-        self._record = record
-        self._condor = condor
-        self._state = state
+        self._map = open_map
         self._new_waiter = new_waiter
         self._removing_until = 0.0  # jobs that were removed here may still be ending until then
 
     @property
     def options(self) -> JobOptions:
         """The options of the newest submission."""
-        submissions = self._state.submissions
+        submissions = self._map.state.submissions
         return submissions[-1].options if submissions else JobOptions()
 
     def act(self, action: Action, reason: str) -> ActResult:
         """Do something to all jobs; see `CondorMap.hold` and its like."""
-        state = self._state
+        state = self._map.state
         with contextlib.suppress(OSError):  # of a folder that was deleted, the jobs can still be removed
             state.note_new_submissions()
             state.poll()
@@ -79,7 +65,7 @@ class Steering:
         if not any(clusters):
             return ActResult({"TotalSuccess": 0})
         ids = [str(cluster) for cluster in clusters if cluster is not None]
-        result = self._condor.act(action, jobs=ids, reason=reason)
+        result = self._map.condor.act(action, jobs=ids, reason=reason)
         if action in (Action.RELEASE, Action.REMOVE):
             state.note_end_of_holds()
         if action == Action.REMOVE:
@@ -90,7 +76,7 @@ class Steering:
 
     def failed(self) -> list[int]:
         """Return the items that have ended without a result; see `CondorMap.failed`."""
-        state = self._state
+        state = self._map.state
         state.poll()
         found = state.ledger.failed_items()
         for submission, chunk in state.chunks():
@@ -101,7 +87,7 @@ class Steering:
 
     def holds(self) -> list[Hold]:
         """Return the jobs that are on hold; see `CondorMap.holds`."""
-        state = self._state
+        state = self._map.state
         state.poll()
         found: dict[str, tuple[HoldInfo, list[int]]] = {}  # a paused cluster's chunks are one hold
         for submission, chunk in state.chunks():
@@ -119,7 +105,7 @@ class Steering:
         clusters = sorted({int(job.partition(".")[0]) for job in jobs})
         there = " || ".join(f"ClusterId == {cluster}" for cluster in clusters)
         try:
-            ads = self._condor.query(f"JobStatus == 5 && ({there})", holds.ATTRIBUTES)
+            ads = self._map.condor.query(f"JobStatus == 5 && ({there})", holds.ATTRIBUTES)
         except CondorError:
             return {}
         return {f"{ad['ClusterId']}.{ad['ProcId']}": ad for ad in ads}
@@ -128,18 +114,18 @@ class Steering:
         """Wait until jobs that were removed here have ended: until then, their items have not failed."""
         if time.monotonic() < self._removing_until:
             with self._new_waiter() as waiter:
-                waiter.until(self._state.all_settled, self._removing_until)
+                waiter.until(self._map.state.all_settled, self._removing_until)
 
     def note_new_submissions(self, lock: int) -> None:
         """Take note of what other processes submitted, or were killed before they had; the map's lock is ours."""
-        complete_locked(self._condor, self._path, self._record.log(self._path), lock=lock)
-        self._state.note_new_submissions()
+        complete_locked(self._map.condor, self._map.path, self._map.record.log(self._map.path), lock=lock)
+        self._map.state.note_new_submissions()
 
     # -- changes ------------------------------------------------------------------------------------------------
 
     def edit(self, changes: Mapping[str, Any]) -> ActResult:
         """Change what the jobs in the queue ask for; see `CondorMap.edit`."""
-        state = self._state
+        state = self._map.state
         changed_options(self.options, changes)  # refuses what is unknown or wrong
         fixed = sorted(changes.keys() - set(_EDITABLE))
         if fixed or not changes:
@@ -148,7 +134,7 @@ class Steering:
                 f"edit() cannot change {what}: it can change {', '.join(_EDITABLE)}. To run the unfinished "
                 "items with other options, m.remove(), and then m.retry() with them"
             )
-        with locked(self._path) as lock:
+        with locked(self._map.path) as lock:
             self.note_new_submissions(lock)
             state.poll()
             queued = [
@@ -164,13 +150,13 @@ class Steering:
                     "changed options too"
                 )
             jobs_at_once(
-                self._condor, changed_options(queued[-1].options, changes)
+                self._map.condor, changed_options(queued[-1].options, changes)
             )  # refuses what can never run
             edited = 0
             for submission in queued:
                 options = changed_options(submission.options, changes)
                 values = _attributes(submission.options, options, changes)
-                edited += self._condor.edit(values, jobs=[str(submission.cluster)], cluster_ads=True)
+                edited += self._map.condor.edit(values, jobs=[str(submission.cluster)], cluster_ads=True)
                 state.replace(note_options(submission, options))
         return ActResult({"TotalSuccess": edited})
 

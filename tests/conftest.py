@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 import condormap
+from condormap.condor import connect
 from condormap.folders.paths import daemons_folder
 from condormap.pool.personal import PersonalPool
 
@@ -58,6 +59,15 @@ def daemon(pool: PersonalPool, name: str) -> psutil.Process:
                 found.append(process)
     (one,) = found
     return one
+
+
+@pytest.fixture
+def at_a_prompt(pool: PersonalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stand in an empty folder, with the pool configured; afterwards nothing of the test stays in the queue."""
+    monkeypatch.setenv("CONDOR_CONFIG", str(pool.config_file))
+    monkeypatch.chdir(tmp_path)
+    yield
+    connect(pool.address).act("remove", constraint="true")
 
 
 class Gate:

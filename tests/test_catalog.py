@@ -114,7 +114,7 @@ def test_several_processes_load_and_use_a_map_at_once(
     processes = [start_script(code) for _ in range(4)]
     for process in processes:
         out, err = process.communicate(timeout=60)
-        assert (out, err) == ("[0, 1, 4, 9] 1\n", "")
+        assert (out, err, process.returncode) == ("[0, 1, 4, 9] 1\n", "", 0)
     id, _ = store.read_identity(m.path)
     ads = connect(pool.address).history(f'CondormapMap == "{id}"', ["ClusterId"])
     assert len({ad["ClusterId"] for ad in ads}) == 2

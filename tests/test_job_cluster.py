@@ -26,18 +26,11 @@ from condormap.errors import (
     UnsubmittedJobError,
 )
 
+pytestmark = pytest.mark.usefixtures("at_a_prompt")
+
 SLEEP = {"executable": "/bin/sleep", "arguments": "2000"}
 HELD = {**SLEEP, "hold": "true"}
 FACTORY = {"executable": "/bin/sleep", "arguments": "0", "max_idle": "2"}
-
-
-@pytest.fixture(autouse=True)
-def at_a_prompt(pool: PersonalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stand in an empty folder, with the pool configured; afterwards nothing of the test stays in the queue."""
-    monkeypatch.setenv("CONDOR_CONFIG", str(pool.config_file))
-    monkeypatch.chdir(tmp_path)
-    yield
-    connect(pool.address).act("remove", constraint="true")
 
 
 def submitted(commands: dict[str, str], count: int = 1) -> JobCluster:

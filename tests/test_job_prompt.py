@@ -6,7 +6,6 @@ import doctest
 import re
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,10 @@ from condormap.events import EventType
 from condormap.jobs.actions import literal
 from condormap.jobs.explain import explain
 
+pytestmark = pytest.mark.usefixtures("at_a_prompt")
+
 SLEEP = {"executable": "/bin/sleep", "arguments": "2000"}
 TRUE = {"executable": "/bin/true"}
-
-
-@pytest.fixture(autouse=True)
-def at_a_prompt(pool: PersonalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stand in an empty folder, with the pool configured; afterwards nothing of the test stays in the queue."""
-    monkeypatch.setenv("CONDOR_CONFIG", str(pool.config_file))
-    monkeypatch.chdir(tmp_path)
-    yield
-    connect(pool.address).act("remove", constraint="true")
 
 
 @pytest.fixture

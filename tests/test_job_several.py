@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,10 @@ from condormap.condor import Condor, connect
 from condormap.errors import InvalidInputError, NoSuchJobError, StorageError
 from condormap.events import EventType
 
+pytestmark = pytest.mark.usefixtures("at_a_prompt")
+
 SLEEP = {"executable": "/bin/sleep", "arguments": "2000"}
 HELD = {**SLEEP, "hold": "true"}
-
-
-@pytest.fixture(autouse=True)
-def at_a_prompt(pool: PersonalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Stand in an empty folder, with the pool configured; afterwards nothing of the test stays in the queue."""
-    monkeypatch.setenv("CONDOR_CONFIG", str(pool.config_file))
-    monkeypatch.chdir(tmp_path)
-    yield
-    connect(pool.address).act("remove", constraint="true")
 
 
 def submitted(commands: dict[str, str], count: int = 1) -> JobCluster:

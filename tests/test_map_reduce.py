@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from test_map_steering import until
 import condormap as package
 from condormap import ItemState, PersonalPool, condormap, load, reducers
 from condormap.errors import InvalidInputError, ReduceError, SerializationError, WaitTimeoutError
+from condormap.folders.locks import locked
 from condormap.reducers import Collect, Count, Histogram, Mean, Sum
 
 
@@ -432,6 +434,17 @@ def test_processes_that_merge_into_one_file_take_turns(
 
     with h5py.File(tmp_path / "rows.h5") as file:
         np.testing.assert_array_equal(file["data"][:, 0], np.arange(30))
+
+
+def test_the_value_of_a_file_waits_for_the_process_that_writes_it(pool: PersonalPool, tmp_path: Path) -> None:
+    m = condormap(abs, range(3), pool=pool, reduce=reducers.StackHDF5(tmp_path / "rows.h5"))
+    m.wait(timeout=60)
+    with ThreadPoolExecutor(1) as executor:
+        with locked(m.path / "reduce"):
+            value = executor.submit(m.result)
+            with pytest.raises(TimeoutError):
+                value.result(0.2)
+        assert value.result(60).shape == (3,)
 
 
 def test_all_processes_have_the_value_at_which_the_first_one_stopped(

@@ -17,6 +17,7 @@ from ..state.map_state import MapState
 from ..state.outcomes import Outcomes
 from .merged import FOLDER, Merged, Store, joined, replace_reducer
 
+_TURN = 60.0  # seconds that another process may take to merge into a file
 _SAVE_PAUSE, _SAVE_COST = 1.0, 20  # seconds between two saves, or so many times as long as the last one took
 _UNTIL_PAUSE, _UNTIL_COST = 0.1, 10  # the same for the question whether to stop
 _REMOVE_PAUSE = 5.0  # seconds until jobs are removed again that could not be
@@ -93,18 +94,20 @@ class Reduction:
         ReduceError
             The reducer failed.
         """
-        store, merged = self._loaded()
-        state = merged.state
-        if not partial and self._waiting and not merged.stopped:
-            self._save(now=True)
-            with self._as_stage("merge", "the results after those of items that failed"):
-                try:
-                    for _, number in sorted(self._waiting.items()):
-                        state, _ = self._merge(store, state, number)
-                finally:
-                    self._forget()  # it is read again: this state is for this value only
-        with self._as_stage("finish", "the state of all results" if not partial else "the state so far"):
-            return store.reducer.finish(state)
+        store, _ = self._loaded()
+        with self._alone(store, timeout=_TURN) if _writes(store) else contextlib.nullcontext():
+            store, merged = self._loaded()
+            state = merged.state
+            if not partial and self._waiting and not merged.stopped:
+                self._save(now=True)
+                with self._as_stage("merge", "the results after those of items that failed"):
+                    try:
+                        for _, number in sorted(self._waiting.items()):
+                            state, _ = self._merge(store, state, number)
+                    finally:
+                        self._forget()  # it is read again: this state is for this value only
+            with self._as_stage("finish", "the state of all results" if not partial else "the state so far"):
+                return store.reducer.finish(state)
 
     def items(self) -> list[int]:
         """Return the items whose results are merged."""
@@ -136,7 +139,7 @@ class Reduction:
         if not self._has_new():
             self._ask_until(store, merged)
             return
-        writes = getattr(store.reducer, "writes", False)
+        writes = _writes(store)
         try:
             with self._alone(store) if writes else contextlib.nullcontext():
                 store, merged = self._loaded()
@@ -168,9 +171,9 @@ class Reduction:
         return self._store, self._merged
 
     @contextlib.contextmanager
-    def _alone(self, store: Store) -> Iterator[None]:
+    def _alone(self, store: Store, *, timeout: float = 0.0) -> Iterator[None]:
         """Keep other processes from merging, and go on where the last one was."""
-        with locked(self._folder / FOLDER, timeout=0.0):
+        with locked(self._folder / FOLDER, timeout=timeout):
             if store.stamp() != self._stamp:
                 self._forget()
             yield
@@ -314,3 +317,8 @@ class Reduction:
         self._next_removal = time.monotonic() + _REMOVE_PAUSE
         with contextlib.suppress(CondorError):
             self._remove("until= found the map's result good enough")
+
+
+def _writes(store: Store) -> bool:
+    """Tell whether the reducer writes files of its own, which one process at a time may do."""
+    return getattr(store.reducer, "writes", False)

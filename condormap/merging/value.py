@@ -8,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from ..condor import Condor
 from ..errors import InvalidInputError, ReduceError, WaitTimeoutError
-from ..folders.store import MapRecord
 from ..in_job.payload import RESULT
+from ..open_map import OpenMap
 from ..payload.serialize import modules_by_value, pickled_by_value
 from ..reducers import as_reducer
 from ..results import Results, raisable
-from ..state.map_state import MapState
 from ..times import deadline
 from ..waiting import Waiter
 from . import completion
@@ -30,16 +28,10 @@ class Value:
 
     Parameters
     ----------
-    path : Path
-        The map's folder.
-    record : MapRecord
-        What its ``map.json`` says.
-    state : MapState
-        Its state.
+    open_map : OpenMap
+        The map.
     results : Results
         Its results.
-    condor : Condor
-        Its pool.
     new_waiter : callable
         Begins a wait.
     remove : callable
@@ -48,24 +40,21 @@ class Value:
 
     def __init__(
         self,
-        path: Path,
-        record: MapRecord,
-        state: MapState,
+        open_map: OpenMap,
         results: Results,
-        condor: Condor,
         new_waiter: Callable[[], Waiter],
         remove: Callable[[str], object],
     ) -> None:
-        self._path = path
-        self._state = state
+        self._map = open_map
         self._results = results
-        self._condor = condor
         self._new_waiter = new_waiter
-        self._reduction = Reduction(path, state, remove) if record.reduce else None
+        self._reduction = Reduction(open_map.path, open_map.state, remove) if open_map.record.reduce else None
 
     def is_settled(self, until: float | None = None) -> bool:
         """Tell whether a wait is over, the merging of what there is included, for which there is time `until`."""
-        return self._state.all_settled() if self._reduction is None else self._reduction.is_complete(until)
+        return (
+            self._map.state.all_settled() if self._reduction is None else self._reduction.is_complete(until)
+        )
 
     @property
     def is_stopped(self) -> bool:
@@ -74,14 +63,14 @@ class Value:
 
     def complete(self) -> None:
         """Call the function of all results, if there is one that was not called, and all results are there."""
-        if completion.has_completion(self._path) and self._has_all():
+        if completion.has_completion(self._map.path) and self._has_all():
             self._completed(_LONG)
 
     def result(self, errors: Literal["raise", "skip"], timeout: float | None) -> Any:
         """Return the value; see `CondorMap.result`."""
         if errors not in ("raise", "skip"):
             raise InvalidInputError(f'errors must be "raise" or "skip", not {errors!r}')
-        if self._reduction is None and not completion.has_completion(self._path):
+        if self._reduction is None and not completion.has_completion(self._map.path):
             raise InvalidInputError(
                 "the map has no one result: m.results() has those of all items. condormap(..., reduce=...) or "
                 "m.set_on_complete(function) make one of them"
@@ -91,8 +80,9 @@ class Value:
         until = deadline(timeout)
         with self._new_waiter() as waiter:
             if not waiter.until(lambda: self.is_settled(until), until):
+                ledger = self._map.state.ledger
                 raise WaitTimeoutError(
-                    f"{self._state.ledger.n_finished} of {len(self._state.ledger)} items had an outcome when the "
+                    f"{ledger.n_finished} of {len(ledger)} items had an outcome when the "
                     "time was over; the jobs go on, and the handle stays usable"
                 )
         if self._reduction is not None:
@@ -105,7 +95,7 @@ class Value:
     def partial(self) -> Any:
         """Return the reducer's value so far; see `CondorMap.partial`."""
         reduction = self._reducing()
-        self._state.poll()
+        self._map.state.poll()
         reduction.is_complete()
         return reduction.value()
 
@@ -126,7 +116,7 @@ class Value:
                 "m.result() of a map with reduce= is what the reducer returns: it has no on_complete"
             )
         with self._local_modules():
-            completion.write_completion(self._path, function)
+            completion.write_completion(self._map.path, function)
 
     def refuse_more(self) -> None:
         """Refuse to run items of a map that has stopped."""
@@ -135,8 +125,8 @@ class Value:
 
     def _local_modules(self) -> contextlib.AbstractContextManager[None]:
         """Pickle by value what the jobs, or whoever loads the map, could not import."""
-        sent = any(submission.sent for submission in self._state.submissions)
-        return pickled_by_value(modules_by_value(self._condor, sent=sent))
+        sent = any(submission.sent for submission in self._map.state.submissions)
+        return pickled_by_value(modules_by_value(self._map.condor, sent=sent))
 
     def _reducing(self) -> Reduction:
         if self._reduction is None:
@@ -144,15 +134,15 @@ class Value:
         return self._reduction
 
     def _has_all(self) -> bool:
-        return self._state.ledger.n_results == len(self._state.ledger)
+        return self._map.state.ledger.n_results == len(self._map.state.ledger)
 
     def _completed(self, timeout: float) -> Any:
-        return completion.complete(self._path, lambda: self._results.all("raise", None), timeout)
+        return completion.complete(self._map.path, lambda: self._results.all("raise", None), timeout)
 
     def _raise_first_error(self) -> None:
         if self._has_all():
             return
-        for item, letter in enumerate(self._state.ledger.states):
+        for item, letter in enumerate(self._map.state.ledger.states):
             if letter != ord(RESULT) and (error := self._results.error(item)) is not None:
                 raise raisable(item, error)
         raise ReduceError("an item has no result, and no error either", stage="finish")
