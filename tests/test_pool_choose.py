@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from condormap.address import PoolAddress
-from condormap.errors import NoPoolError
+from condormap.errors import InvalidInputError, NoPoolError
 from condormap.pool import choose
 from condormap.pool.choose import choose_pool
 from condormap.pool.personal import PersonalPool
@@ -48,6 +49,12 @@ def test_a_collector_by_name_is_asked_with_the_machines_configuration(configurat
 
 def test_a_schedd_by_name_is_in_the_address(pool: PersonalPool) -> None:
     assert choose_pool(pool, schedd="other").schedd == "other"
+
+
+@pytest.mark.parametrize("named", [{"pool": ""}, {"pool": 7}, {"schedd": ""}, {"schedd": 7}])
+def test_what_is_no_pool_and_no_name_is_refused(named: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match=f"{next(iter(named))}= is a"):
+        choose_pool(**named)
 
 
 def test_a_configuration_wins_even_if_nobody_answers_there(configuration: Path) -> None:

@@ -42,7 +42,7 @@ def choose_pool(
     PoolStartError
         The pool that was to be started did not start.
     """
-    if schedd is not None and not isinstance(schedd, str):
+    if schedd is not None and not (schedd and isinstance(schedd, str)):
         raise InvalidInputError(f"schedd= is a schedd's name, not a {type(schedd).__name__}: {schedd!r}")
     address = _chosen(pool)
     return dataclasses.replace(address, schedd=schedd) if schedd is not None else address
@@ -57,7 +57,7 @@ def _chosen(pool: PersonalPool | PoolAddress | str | None) -> PoolAddress:
                 f"The personal pool in {pool.folder} does not run; start it first (pool.start())."
             )
         return pool.address
-    if pool is not None and not isinstance(pool, str):
+    if pool is not None and not (pool and isinstance(pool, str)):
         raise InvalidInputError(
             f"pool= is a PersonalPool, a PoolAddress or a collector's address, not {pool!r}"
         )
