@@ -100,7 +100,7 @@ def start_script(pool: PersonalPool, tmp_path: Path) -> Iterator[Callable[..., s
     started: list[subprocess.Popen[str]] = []
 
     def start(code: str, **more: object) -> subprocess.Popen[str]:
-        path = tmp_path / "script.py"
+        path = tmp_path / f"script{len(started)}.py"  # another one may still be reading its own
         path.write_text(textwrap.dedent(code))
         root = Path(condormap.__file__).parents[1]
         environment = os.environ | {"CONDOR_CONFIG": str(pool.config_file), "PYTHONPATH": str(root)}
