@@ -10,7 +10,7 @@ from typing import Any
 import mdtraj
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from MDAnalysisTests.datafiles import DCD, PSF
 
@@ -50,6 +50,7 @@ def test_a_chunk_is_a_few_hundred_bytes_whatever_it_has() -> None:
     assert max(len(pickle.dumps(chunk, 5)) for chunk in data.chunks(50)) < 1200
 
 
+@settings(deadline=None)
 @given(st.integers(1, 120), st.none() | st.integers(1, 40))
 def test_chunk_size_is_a_maximum_and_strides_keep_their_phase(
     loaded: mdtraj.Trajectory, chunk_size: int, stride: int | None

@@ -36,8 +36,8 @@ class Chunk:
         Where each of the frames begins in an XTC or TRR file, so that no job looks for them.
     size, mtime_ns : int
         Size and time of the file when it was described: a job notices that it has changed.
-    has_cells : bool
-        Whether the frames are read with their unit cells.
+    has_cells : bool or None
+        Whether the frames have unit cells; None where they are read without.
     rep : str or None
         The alternative representation whose positions are read, for a WepyHDF5 file.
     data : object
@@ -57,7 +57,7 @@ class Chunk:
     offsets: Indices | None = None
     size: int = 0
     mtime_ns: int = 0
-    has_cells: bool = False
+    has_cells: bool | None = None
     rep: str | None = None
     data: Any = field(default=None, compare=False, repr=False)
 

@@ -35,7 +35,7 @@ class Source:
     frames: Indices
     size: int = 0
     mtime_ns: int = 0
-    has_cells: bool = False
+    has_cells: bool | None = None
     offsets: Any = None
     trajectory: Any = None
 

@@ -121,14 +121,19 @@ def check_unchanged(chunk: Chunk) -> None:
 
 
 def _check_cells(chunk: Chunk, lengths: Any) -> None:
-    """Refuse frames of which some have a unit cell and others don't."""
-    if not chunk.has_cells or lengths is None:
+    """Refuse frames without a unit cell where others have one."""
+    if chunk.has_cells is None or lengths is None:
         return
-    without = np.flatnonzero(~np.any(lengths, axis=1))
-    if len(without):
-        frame = chunk.frames[int(without[0])]
+    others = np.flatnonzero(np.any(lengths, axis=1) != chunk.has_cells)
+    if len(others):
+        frame = chunk.frames[int(others[0])]
+        what = (
+            "has no unit cell, and others have"
+            if chunk.has_cells
+            else "has a unit cell, and others have none"
+        )
         raise TrajectoryDamagedError(
-            f"{chunk.path}: frame {frame} has no unit cell, and others do. Say unitcell=False to read it without",
+            f"{chunk.path}: frame {frame} {what}. Say unitcell=False to read them without",
             path=chunk.path,
             frame=frame,
         )

@@ -16,6 +16,7 @@ from .described import Described, Source
 from .formats import Arrays, Info, format_of, name_of
 from .formats.memory import InMemory
 from .frames import check_stride, chosen_atoms, chosen_frames, frames_of_each
+from .indices import Indices
 from .topology import parse_topology, subset
 
 _CELL = 6 * 4 + 4  # bytes of a frame beside its coordinates
@@ -160,23 +161,49 @@ def stat_of(path: str) -> os.stat_result:
 
 
 def _source(number: int, info: Info, each: Any, choice: Any, stride: int | None, unitcell: bool) -> Source:
-    cells = unitcell and info.has_cells
+    cells = info.has_cells if unitcell else None
     if hasattr(each, "xyz"):
         name = "the trajectory in memory"
         chosen = chosen_frames(choice, stride, info.n_frames, name)
         return Source("", "memory", 0, number, chosen, has_cells=cells, trajectory=each)
     path, stat = each
+    chosen = chosen_frames(choice, stride, info.n_frames, path)
+    without = _first_of(chosen, info.no_xyz)
+    if without is not None:
+        raise TrajectoryInputError(
+            f"{path}: frame {without} has no coordinates: leave such frames out (frames=). Nothing was submitted",
+            path=path,
+            frame=without,
+        )
+    without = _first_of(chosen, info.no_cells) if cells else None
+    if without is not None:
+        cells = bool(np.isin(chosen.array, info.no_cells, invert=True).any())
+        if cells:
+            raise TrajectoryInputError(
+                f"{path}: frame {without} has no unit cell, and others have one: leave such frames out (frames=), "
+                "or say unitcell=False to have none. Nothing was submitted",
+                path=path,
+                frame=without,
+            )
     return Source(
         path,
         name_of(path),
         0,
         number,
-        chosen_frames(choice, stride, info.n_frames, path),
+        chosen,
         stat.st_size,
         stat.st_mtime_ns,
         cells,
         info.offsets,
     )
+
+
+def _first_of(chosen: Indices, numbers: Any) -> int | None:
+    """Return the first of the chosen frames that is one of these."""
+    if not len(numbers):
+        return None
+    found = np.flatnonzero(np.isin(chosen.array, numbers))
+    return chosen[int(found[0])] if len(found) else None
 
 
 def _check_atoms(info: Info, source: Source, topology: Any, n_atoms: int, first: Source) -> None:

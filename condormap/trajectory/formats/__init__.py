@@ -17,11 +17,13 @@ class Info(NamedTuple):
     n_frames, n_atoms : int
         How many.
     has_cells : bool
-        Whether its first frame has a unit cell.
+        Whether it has unit cells.
     offsets : array of int or None
-        Where each frame begins, and where the last one ends; None where that is known without looking.
+        Where each frame begins; None where that is known without looking.
     topology : mdtraj.Topology or None
         The file's own.
+    no_cells, no_xyz : sequence of int
+        The frames that, as was seen, have no unit cell, or no coordinates.
     """
 
     n_frames: int
@@ -29,6 +31,8 @@ class Info(NamedTuple):
     has_cells: bool
     offsets: Any = None
     topology: Any = None
+    no_cells: Any = ()
+    no_xyz: Any = ()
 
 
 class Arrays(NamedTuple):
@@ -64,6 +68,11 @@ _SUFFIXES = {
     ".dcd": "dcd",
     ".h5": "hdf5",
     ".hdf5": "hdf5",
+    ".nc": "netcdf",
+    ".ncdf": "netcdf",
+    ".netcdf": "netcdf",
+    ".trr": "trr",
+    ".xtc": "xtc",
 }
 
 

@@ -1,0 +1,136 @@
+"""What XTC and TRR files of GROMACS have in common: frames of any size, each with a header that tells it.
+
+Where each frame begins is found once, where the data are described, by reading the headers; and kept (`offsets`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...errors import TrajectoryDamagedError
+from . import Arrays, Info
+from .offsets import Table, kept_or_found
+from .records import runs
+
+
+class Head(NamedTuple):
+    """What the header of a frame says.
+
+    Attributes
+    ----------
+    n_atoms : int
+        How many atoms it has.
+    size : int
+        The bytes of the frame.
+    has_cell, has_xyz : bool
+        Whether it has a unit cell, and coordinates.
+    """
+
+    n_atoms: int
+    size: int
+    has_cell: bool
+    has_xyz: bool = True
+
+
+#: Of the first bytes of a frame, its header; None where they are none.
+Parser = Callable[[bytes], "Head | None"]
+
+
+def describe(path: str, parse: Parser, head_size: int) -> Info:
+    """Return what a file has.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    parse : callable
+        Reads the header of a frame.
+    head_size : int
+        The bytes of one, at most.
+    """
+    table = kept_or_found(path, lambda: _scan(path, parse, head_size))
+    flags = table.flags
+    return Info(
+        len(table.offsets),
+        table.n_atoms,
+        bool(np.any(flags & 1)),
+        table.offsets,
+        no_cells=np.flatnonzero(~flags & 1),
+        no_xyz=np.flatnonzero(~flags & 2),
+    )
+
+
+def _scan(path: str, parse: Parser, head_size: int) -> Table:
+    """Return where each frame begins and what it has, of the headers."""
+    offsets: list[int] = []
+    flags = bytearray()
+    n_atoms, at = 0, 0
+    with open(path, "rb", buffering=0) as file:
+        fd, end = file.fileno(), os.fstat(file.fileno()).st_size
+        while at < end:
+            head = parse(os.pread(fd, head_size, at))
+            frame = len(offsets)
+            if head is None:
+                raise _damaged(path, frame, at, end, head_size)
+            if at + head.size > end:
+                raise _damaged(path, frame, at, end, head.size)
+            if frame and head.n_atoms != n_atoms:
+                raise TrajectoryDamagedError(
+                    f"{path}: frame {frame} has {head.n_atoms} atoms, and those before have {n_atoms}",
+                    path=path,
+                    frame=frame,
+                )
+            n_atoms = head.n_atoms
+            offsets.append(at)
+            flags.append(head.has_cell | head.has_xyz << 1)
+            at += head.size
+    return Table(n_atoms, np.array(offsets, np.int64), np.frombuffer(bytes(flags), np.uint8))
+
+
+def _damaged(path: str, frame: int, at: int, end: int, size: int) -> TrajectoryDamagedError:
+    if end - at < size:
+        what = (
+            f"{path} ends in the middle of frame {frame} (byte {end}): it is still being written, or was cut off. "
+            f"The frames before are whole: mdtraj's mdconvert or gmx trjconv saves them"
+        )
+    else:
+        what = f"{path}: no frame {frame} begins at byte {at}: the file is damaged, or of another format"
+    return TrajectoryDamagedError(what, path=path, frame=frame)
+
+
+def read(opened: Any, frames: Any, offsets: Any, atoms: Any) -> Arrays:
+    """Return some frames.
+
+    Parameters
+    ----------
+    opened : XTCTrajectoryFile or TRRTrajectoryFile
+        Of mdtraj's.
+    frames, atoms
+        As for `Format.read`.
+    offsets : array of int
+        Where these frames begin.
+    """
+    opened.offsets = offsets
+    parts = []
+    for begin, stop in runs(frames):
+        opened.seek(begin)
+        xyz, time, _, box, *_ = opened.read(stop - begin, atom_indices=atoms)
+        parts.append((xyz, time, np.zeros((len(xyz), 3, 3), np.float32) if box is None else box))
+    xyz, time, box = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+    return Arrays(xyz, time, *_cells(box))
+
+
+def _cells(box: Any) -> tuple[Any, Any]:
+    """Return the lengths and angles of unit cells given as vectors; zeros where there is none."""
+    from mdtraj.utils import box_vectors_to_lengths_and_angles
+
+    there = np.any(box, axis=(1, 2))
+    lengths, angles = np.zeros((2, len(box), 3), np.float32)
+    if there.any():
+        of = box_vectors_to_lengths_and_angles(*(box[there, k] for k in range(3)))
+        lengths[there], angles[there] = np.stack(of[:3], axis=1), np.stack(of[3:], axis=1)
+    return lengths, angles

@@ -1,0 +1,47 @@
+"""XTC files (GROMACS): compressed coordinates."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from . import Arrays, Info, xdr
+from .xdr import Head
+
+_HEAD = struct.Struct(">iiif36si")  # magic, atoms, step, time, box, atoms
+_SIZE = struct.Struct(">i")  # of the compressed coordinates
+_SIZE_AT = 88  # after the precision, and limits of the coordinates
+_MAGIC = 1995
+_FEW = 9  # atoms, or less, are not compressed
+_NO_BOX = bytes(36)
+
+
+def describe(path: str) -> Info:
+    """Return what a file has."""
+    return xdr.describe(path, parse, HEAD_SIZE)
+
+
+def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
+    """Return some frames of a file."""
+    from mdtraj.formats import XTCTrajectoryFile
+
+    with XTCTrajectoryFile(path) as file:
+        return xdr.read(file, frames, offsets, atoms)
+
+
+HEAD_SIZE = _SIZE_AT + _SIZE.size
+
+
+def parse(data: bytes) -> Head | None:
+    """Return the header that begins a frame."""
+    if len(data) < _HEAD.size:
+        return None
+    magic, n_atoms, _, _, box, again = _HEAD.unpack_from(data)
+    if magic != _MAGIC or n_atoms != again or n_atoms < 0:
+        return None
+    if n_atoms <= _FEW:
+        return Head(n_atoms, _HEAD.size + 12 * n_atoms, box != _NO_BOX)
+    if len(data) < HEAD_SIZE:
+        return None
+    (n_bytes,) = _SIZE.unpack_from(data, _SIZE_AT)
+    return Head(n_atoms, HEAD_SIZE + (n_bytes + 3) // 4 * 4, box != _NO_BOX) if n_bytes > 0 else None
