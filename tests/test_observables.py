@@ -18,7 +18,7 @@ from test_map_steering import until
 from condormap import PersonalPool, load, maps
 from condormap.errors import InvalidInputError
 from condormap.reducers import Collect, Concatenate, Covariance, Histogram, Max, Mean, Sum
-from condormap.trajectory import Trajectory, compute_observable
+from condormap.trajectory import RDF, ContactMap, DistanceHistogram, Trajectory, compute_observable
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +256,48 @@ def test_several_trajectories_have_a_dataset_each(
         assert np.array_equal(file["1/data/x"], loaded.xyz[[11, 5, 8], 0])
         assert file["1/frames"][:].tolist() == [6, 0, 3]
         assert file["1"].attrs["traj"] == 1
+
+
+def test_a_histogram_of_all_distances(
+    pool: PersonalPool, data: Trajectory, loaded: mdtraj.Trajectory
+) -> None:
+    counts, edges, _ = compute_observable(DistanceHistogram(50, (0.0, 6.0)), data, pool=pool, max_jobs=2)
+    distances = mdtraj.compute_distances(loaded, np.column_stack(np.triu_indices(214, 1)))
+    expected = np.histogram(distances, 50, (0.0, 6.0))
+    assert np.array_equal(counts, expected[0])
+    np.testing.assert_allclose(edges, expected[1])
+
+
+def test_a_radial_distribution_weighs_each_frame_by_its_own_density(
+    pool: PersonalPool, loaded: mdtraj.Trajectory
+) -> None:
+    boxed = loaded[:12].atom_slice(range(60))
+    boxed.unitcell_lengths = np.linspace(4.0, 8.0, 36).reshape(12, 3)
+    boxed.unitcell_angles = np.full((12, 3), 90.0)
+    pairs = boxed.topology.select_pairs("index < 20", "index > 10")
+    found = compute_observable(RDF(pairs, r_range=(0.0, 2.0), n_bins=40), boxed, chunk_size=5, pool=pool)
+    r, g = mdtraj.compute_rdf(boxed, pairs, r_range=(0.0, 2.0), n_bins=40)
+    np.testing.assert_allclose(found.r, r)
+    np.testing.assert_allclose(found.g, g, rtol=1e-5)
+    assert found.n_frames == 12
+    with pytest.raises(ValueError, match="have no unit cells"):
+        compute_observable(RDF(pairs), loaded[:2], pool=pool)
+
+
+def test_a_map_of_contacts(pool: PersonalPool, data: Trajectory, loaded: mdtraj.Trajectory) -> None:
+    found = compute_observable(ContactMap(0.8, scheme="ca"), data, pool=pool, max_jobs=2)
+    distances, pairs = mdtraj.compute_contacts(loaded, scheme="ca")
+    assert np.array_equal(found.pairs, pairs)
+    np.testing.assert_allclose(found.fraction, (distances < 0.8).mean(axis=0))
+    assert found.matrix()[3, 0] == found.matrix()[0, 3] == found.fraction[0]
+
+
+def test_observables_of_ones_own_bring_their_reducer(pool: PersonalPool, data: Trajectory) -> None:
+    class Frames(Sum):
+        def __call__(self, frames: mdtraj.Trajectory) -> int:
+            return int(frames.n_frames)
+
+    assert compute_observable(Frames(), data, pool=pool, max_jobs=2) == 98
 
 
 @pytest.mark.parametrize(

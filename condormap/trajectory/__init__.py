@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from .chunk import Chunk
     from .observables import compute_observable
     from .reading import Reader, read
+    from .reduced import RDF, ContactMap, DistanceHistogram
     from .trajectory import Trajectory
 
 _HOMES = {
+    "ContactMap": "reduced",
+    "DistanceHistogram": "reduced",
+    "RDF": "reduced",
     "Chunk": "chunk",
     "Reader": "reading",
     "Trajectory": "trajectory",
@@ -34,7 +38,16 @@ _HOMES = {
     "read": "reading",
 }
 
-__all__ = ["Chunk", "Reader", "Trajectory", "compute_observable", "read"]
+__all__ = [
+    "RDF",
+    "Chunk",
+    "ContactMap",
+    "DistanceHistogram",
+    "Reader",
+    "Trajectory",
+    "compute_observable",
+    "read",
+]
 
 
 def __getattr__(name: str) -> Any:

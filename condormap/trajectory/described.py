@@ -159,6 +159,55 @@ class Described:
         size = chosen_size(self, chunk_size, memory=memory, slots=slots, probe=probe)
         return packed(self.chunks(size), size if frames is None else frames)
 
+    def to_delayed(self, chunk_size: int | str = "auto") -> list[Any]:
+        """Return a `dask.delayed.Delayed` for each chunk, whose value is its frames.
+
+        Parameters
+        ----------
+        chunk_size : int or "auto"
+            How many frames a chunk has at most; ``"auto"`` for 64 MB.
+        """
+        from . import views
+
+        return views.delayed(self, chunk_size)
+
+    def to_bag(self, chunk_size: int | str = "auto") -> Any:
+        """Return a `dask.bag.Bag` whose elements are the frames of a chunk, one in each partition.
+
+        Parameters
+        ----------
+        chunk_size : int or "auto"
+            As for `to_delayed`.
+        """
+        from . import views
+
+        return views.bag(self, chunk_size)
+
+    def to_dask_array(self, name: str = "xyz", chunk_size: int | str = "auto") -> Any:
+        """Return a `dask.array.Array` of all frames; of several trajectories a list of them.
+
+        Parameters
+        ----------
+        name : str
+            ``"xyz"``, ``"time"``, ``"unitcell_lengths"``, ``"unitcell_angles"`` or ``"unitcell_vectors"``; of a
+            WepyHDF5 file one of the fields.
+        chunk_size : int or "auto"
+            As for `to_delayed`.
+        """
+        from . import views
+
+        return views.array(self, name, chunk_size)
+
+    def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
+        """Return shape and type of what a frame has by a name, for `to_dask_array`.
+
+        Raises
+        ------
+        InvalidInputError
+            It has no such thing.
+        """
+        raise NotImplementedError
+
     def _chunks_of(self, number: int, size: int) -> Iterator[Chunk]:
         source = self.trajectories[number]
         for start in range(0, source.n_frames, size):

@@ -99,6 +99,16 @@ class Trajectory(Described):
         """The bytes of memory that reading takes at its peak, per frame."""
         return int(self.frame_nbytes * _COPIES)
 
+    def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
+        """Return shape and type of what a frame has by a name."""
+        rows = {"xyz": ((self.n_atoms, 3), np.float32), "time": ((), np.float64)}
+        if all(source.has_cells for source in self.trajectories):
+            rows |= {f"unitcell_{each}": ((3,), np.float32) for each in ("lengths", "angles")}
+            rows["unitcell_vectors"] = ((3, 3), np.float32)
+        if name not in rows:
+            raise InvalidInputError(f"the frames have no {name!r}; they have {', '.join(rows)}")
+        return rows[name]
+
     def _chunks_of(self, number: int, size: int) -> Iterator[Chunk]:
         loaded = self.trajectories[number].trajectory
         for chunk in super()._chunks_of(number, size):
