@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import gc
 import itertools
 import os
@@ -20,7 +21,7 @@ import pytest
 from conftest import Gate, daemon
 
 from condormap import CondorExecutor, PersonalPool, condormap, load, maps, patience
-from condormap.condor import connect
+from condormap.condor import calls, connect
 from condormap.errors import (
     DetachedError,
     ImpossibleRequestError,
@@ -32,6 +33,10 @@ from condormap.errors import (
     RemoteTraceback,
     SerializationError,
 )
+from condormap.executor.callqueue import Call, CallQueue
+from condormap.executor.executor_map import ExecutorMap
+from condormap.executor.future import CondorFuture
+from condormap.options import JobOptions
 
 
 @pytest.fixture
@@ -209,6 +214,7 @@ def test_wrong_arguments_are_refused(pool: PersonalPool) -> None:
         {"chunksize": 0},
         {"memory": "much"},
         {"max_failures": 3},
+        {"initializer": print},
         {"tag": "/"},
     ):
         with pytest.raises(InvalidInputError):
@@ -241,6 +247,55 @@ def test_a_pool_that_is_lost_breaks_the_executor_and_loses_no_call(
             executor.submit(abs, -1)
         executor.shutdown()
     assert load(executor.tag)
+
+
+# -- a submit without an answer ---------------------------------------------------------------------------------
+
+
+def touch(folder: Path, n: int) -> int:
+    with (folder / str(n)).open("a") as file:
+        file.write(".")
+    return n
+
+
+def test_calls_whose_submit_had_no_answer_are_made_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with PersonalPool(cpus=2, fsync=False) as own, CondorExecutor(pool=own) as executor:
+        assert executor.submit(abs, -1).result(60) == 1
+        monkeypatch.setitem(calls.DEADLINES, "submit", 1.0)
+        schedd = daemon(own, "condor_schedd")
+        schedd.suspend()
+        futures = [executor.submit(touch, tmp_path, n) for n in range(20)]
+        until(lambda: executor._dispatcher._loop.map.unsure is not None)
+        assert futures[0].cancel()
+        late = executor.submit(touch, tmp_path, 20)
+        schedd.resume()
+        assert [f.result(60) for f in [*futures[1:], late]] == list(range(1, 21))
+    made = {int(path.name): path.read_text() for path in tmp_path.iterdir()}
+    assert made == dict.fromkeys(range(1, 21), ".")
+
+
+def test_calls_that_were_submitted_though_no_answer_came_are_not_submitted_again(
+    pool: PersonalPool, tmp_path: Path
+) -> None:
+    executor_map = ExecutorMap.create("unsure-executor", pool.address)
+    queue = CallQueue()
+    future = CondorFuture(None)  # type: ignore[arg-type]
+    sent = executor_map.send(
+        [Call(future, touch, (tmp_path, 1), {}, JobOptions(), "auto")], queue.number, limit=9
+    )
+    assert future.place is not None
+    submission = future.place[0]
+    (submission.folder / "cluster.json").unlink()  # as if the answer had not come
+    executor_map.unsure = (dataclasses.replace(submission, cluster=None), sent)
+    assert executor_map.send_unsure() == sent
+    assert future.place[0].cluster == submission.cluster
+    assert executor_map.unsure is None
+    executor_map.close()
+    with CondorExecutor.attach("unsure-executor") as executor:
+        assert executor.futures[0].result(60) == 1
+    assert (tmp_path / "1").read_text() == "."
 
 
 # -- states of jobs ---------------------------------------------------------------------------------------------
@@ -329,7 +384,7 @@ def test_a_call_that_its_job_skipped_although_it_was_not_cancelled_is_made(
 ) -> None:
     future = blocked.submit(abs, -1)
     until(lambda: future.job is not None)
-    blocked._dispatcher._map.mark(future.index)  # a cancel() that came too late leaves this
+    blocked._dispatcher._loop.map.cancelled.mark(future.index)  # a cancel() that came too late leaves this
     gate.open()
     assert future.result(60) == 1
 
@@ -355,6 +410,61 @@ def test_shutdown_can_cancel_what_has_not_begun(blocked: CondorExecutor, gate: G
     gate.open()
     concurrent.futures.wait(futures, timeout=60)
     assert all(f.cancelled() for f in futures)
+
+
+def test_the_jobs_of_calls_that_run_can_be_removed(pool: PersonalPool, gate: Gate) -> None:
+    with CondorExecutor(pool=pool, chunksize=1) as executor:
+        futures = [executor.submit(gate.wait) for _ in range(4)]
+        until(lambda: sum(f.running() for f in futures) == 2)
+        executor.terminate_workers()
+    assert sorted(f.cancelled() for f in futures) == [False, False, True, True]
+    for future in futures:
+        if not future.cancelled():
+            with pytest.raises(JobRemovedError, match="its executor was terminated"):
+                future.result(0)
+    assert not jobs_in_queue(pool, executor)
+
+
+def test_an_interrupt_at_the_end_of_the_interpreter_leaves_the_calls_to_the_pool(
+    start_script: Callable[..., Any], pool: PersonalPool, gate: Gate
+) -> None:
+    process = start_script(
+        f"""
+        import os, signal, threading, time
+        from condormap import CondorExecutor
+        from condormap.executor.exiting import interpreter_ends
+        def wait():
+            while not os.path.exists({str(gate.path)!r}):
+                time.sleep(0.01)
+            return "here"
+        def interrupt():
+            while not interpreter_ends():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=interrupt, daemon=True).start()
+        CondorExecutor(tag="interrupted-executor").submit(wait)
+        """
+    )
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert err.startswith(
+        "condormap: 1 calls go on in the pool: CondorExecutor.attach('interrupted-executor')"
+    )
+    gate.open()
+    with CondorExecutor.attach("interrupted-executor") as executor:
+        assert executor.futures[0].result(60) == "here"
+
+
+def test_an_interrupted_shutdown_may_be_repeated(executor: CondorExecutor, gate: Gate) -> None:
+    future = executor.submit(gate.wait)
+    until(future.running)
+    threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        executor.shutdown()
+    assert "Ctrl-C leaves them to the pool" in caught.value.__notes__[0]
+    gate.open()
+    executor.shutdown()
+    assert future.result(0) is None
 
 
 def test_an_executor_that_nobody_has_any_more_ends_when_its_calls_have(pool: PersonalPool) -> None:

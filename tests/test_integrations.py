@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import multiprocessing.pool
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 import condormap
 from condormap import CondorExecutor, MapPool, PersonalPool, maps
+from condormap.errors import JobRemovedError
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +56,24 @@ def test_imap_gives_results_in_order_and_goes_on_after_an_error(workers: MapPool
         next(results)
     assert list(results) == [2]
     assert sorted(tqdm(workers.imap_unordered(abs, [-1, -2, -3]), total=3, disable=True)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", ["imap", "imap_unordered"])
+def test_a_result_that_is_late_is_still_the_next(workers: MapPool, gate: Gate, how: str) -> None:
+    results = getattr(workers, how)(gate.wait, [60.0])
+    with pytest.raises(multiprocessing.TimeoutError):
+        results.next(timeout=0.01)
+    gate.open()
+    assert list(results) == [None]
+
+
+def test_a_pool_that_is_left_stops_what_runs(gate: Gate) -> None:
+    with MapPool() as workers:
+        runs = workers.apply_async(gate.wait)
+        while not runs._futures[0].running():
+            runs.wait(0.01)
+    with pytest.raises(JobRemovedError):
+        runs.get(0)
 
 
 def test_async_results_wait_and_call_back(workers: MapPool, gate: Gate) -> None:

@@ -25,6 +25,15 @@ from .future import CondorFuture
 _MANY = (
     1000  # what libraries that ask an executor how much it can do at once are told where nothing limits it
 )
+# Of the executors and pools of the standard library.
+_OF_PROCESSES = {
+    "initializer",
+    "initargs",
+    "max_tasks_per_child",
+    "maxtasksperchild",
+    "mp_context",
+    "context",
+}
 
 
 class CondorExecutor(Executor):
@@ -240,6 +249,14 @@ class CondorExecutor(Executor):
         """
         self._dispatcher.shut_down(wait=wait, cancel=cancel_futures)
 
+    def terminate_workers(self) -> None:
+        """Take no more calls, cancel those whose jobs have not begun, and remove the jobs of the others.
+
+        These fail with a `JobRemovedError`. As that of `concurrent.futures.ProcessPoolExecutor` (Python 3.14), it
+        does not wait.
+        """
+        self._dispatcher.terminate()
+
     def detach(self) -> str:
         """Leave the calls to the pool, end, and return the tag, by which `attach` finds them again.
 
@@ -280,6 +297,11 @@ def _result_or_cancel(futures: deque[CondorFuture], until: float | None) -> Any:
 
 
 def _options_of(options: dict[str, Any], before: JobOptions | None = None) -> JobOptions:
+    for name in _OF_PROCESSES & options.keys():
+        raise InvalidInputError(
+            f"{name}= is for processes that last; a job makes some calls and ends. Let the function make what it "
+            "needs: functools.cache makes it once for each job"
+        )
     found = make_options(options) if before is None else make_options(options, before)
     if found.max_failures is not None:
         raise InvalidInputError(

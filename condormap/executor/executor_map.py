@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,6 @@ from ..condor import connect
 from ..errors import (
     DeadlineError,
     InvalidInputError,
-    SerializationError,
     SubmitUnknownError,
     UnreachableError,
     WaitTimeoutError,
@@ -29,7 +27,6 @@ from ..errors import (
 from ..folders import store
 from ..folders.locks import locked
 from ..folders.tags import new_map
-from ..in_job.calls import cancelled_in
 from ..payload.chunks import plan_chunks
 from ..payload.serialize import modules_by_value, pickled_by_value, write_function, write_items
 from ..payload.transfer import decide
@@ -37,9 +34,11 @@ from ..preparing import write_submission
 from ..state.map_state import MapState
 from ..submission import Submission
 from ..submitting import add_submission, complete, submit_once, submit_or_discard
+from .batch import Batch, place
 from .callqueue import Call
+from .cancelled import CancelledCalls
 from .future import CondorFuture
-from .sending import CANCELLED_FILE, OWN, CallerInJob, PickledCall
+from .sending import CANCELLED_FILE, OWN, CallerInJob
 
 if TYPE_CHECKING:
     from ..jobs.group import JobGroup
@@ -60,7 +59,7 @@ class ExecutorMap:
     ----------
     state : MapState
         Its state.
-    marked : set of int
+    cancelled : CancelledCalls
         The calls that were cancelled.
     unsure : tuple or None
         A submission that may be in the queue, and its calls.
@@ -83,9 +82,7 @@ class ExecutorMap:
             )
         self.condor = connect(self.record.address)
         self.unsure: tuple[Submission, dict[int, CondorFuture]] | None = None
-        self._cancelled = folder / OWN / CANCELLED_FILE
-        self._marking = threading.Lock()
-        self.marked = set(cancelled_in(str(self._cancelled)))
+        self.cancelled = CancelledCalls(folder / OWN / CANCELLED_FILE)
         self._by_value: tuple[tuple[frozenset[str], bool], list[str]] = ((frozenset(), False), [])
         self._groups: dict[int, JobGroup] = {}
         self._in_use = contextlib.ExitStack()
@@ -149,7 +146,7 @@ class ExecutorMap:
         plan = plan_chunks(len(calls), chunksize=chunksize, slots=min(slots, limit))[:limit]
         with locked(self.folder) as lock:
             self.state.note_new_submissions()
-            batch = _Batch(calls, plan, len(self.state.ledger), number)
+            batch = Batch(calls, plan, len(self.state.ledger), number)
             try:
                 with pickled_by_value(self._modules(sent=transfer.sent)):
                     write_items(self.folder, [batch.items()], after=batch.first)
@@ -164,7 +161,7 @@ class ExecutorMap:
                             slots=slots,
                             transfer=transfer,
                         )
-                    _place(batch.sent, submission)
+                    place(batch.sent, submission)
                     self.unsure = (submission, batch.sent)
                     submission = submit_or_discard(
                         self.condor, submission, lock=lock, folder=submission.folder
@@ -213,7 +210,7 @@ class ExecutorMap:
         assert futures[0].place is not None
         options = futures[0].place[0].options
         slots, transfer = jobs_at_once(self.condor, options), decide(self.condor, options)
-        self.unmark(items)
+        self.cancelled.unmark(items)
         with locked(self.folder) as lock:
             self.state.note_new_submissions()
             submission = add_submission(
@@ -229,19 +226,19 @@ class ExecutorMap:
             )
         self.state.note(submission)
         again = {future.index: future for future in futures if future.index is not None}
-        _place(again, submission)
+        place(again, submission)
         return again
 
     def _sent(self, submission: Submission, futures: Mapping[int, CondorFuture]) -> None:
         self.state.note(submission)
-        _place(futures, submission)  # again, for now its cluster is known
+        place(futures, submission)  # again, for now its cluster is known
         self.unsure = None
 
     def _forget(self, sent: Mapping[int, CondorFuture]) -> None:
         """Take back the numbers of calls that were not submitted."""
         for future in sent.values():
             future.index = future.place = None
-        self.unmark(sent)
+        self.cancelled.unmark(sent)
         self.unsure = None
 
     def _modules(self, *, sent: bool) -> list[str]:
@@ -250,27 +247,6 @@ class ExecutorMap:
         if (loaded, sent) != self._by_value[0]:
             self._by_value = ((loaded, sent), modules_by_value(self.condor, sent=sent))
         return self._by_value[1]
-
-    # -- cancelled calls -------------------------------------------------------------------------------------
-
-    def mark(self, number: int) -> None:
-        """Have a call skipped by its job, unless that has begun."""
-        with self._marking, store.storage_errors(self._cancelled):
-            if number in self.marked:
-                return
-            self.marked.add(number)
-            with self._cancelled.open("ab", buffering=0) as file:
-                file.write(b"%d\n" % number)
-
-    def unmark(self, numbers: Iterable[int]) -> None:
-        """Take marks back."""
-        with self._marking, store.storage_errors(self._cancelled):
-            if self.marked.isdisjoint(numbers):
-                return
-            self.marked.difference_update(numbers)
-            new = self._cancelled.with_name(".new")
-            new.write_bytes(b"".join(b"%d\n" % number for number in sorted(self.marked)))
-            os.replace(new, self._cancelled)
 
     # -- jobs ------------------------------------------------------------------------------------------------
 
@@ -299,46 +275,3 @@ class ExecutorMap:
         """
         self.close()
         remove_finished(self.record.tag, self.state)
-
-
-class _Batch:
-    """Calls on their way into the item store."""
-
-    def __init__(
-        self,
-        calls: Sequence[Call],
-        plan: Sequence[range],
-        first: int,
-        number: Callable[[CondorFuture, int], bool],
-    ) -> None:
-        self.first = first
-        self.sent: dict[int, CondorFuture] = {}
-        self.chunks: list[range] = []
-        self.failed: list[tuple[CondorFuture, SerializationError]] = []
-        self._calls = calls
-        self._plan = plan
-        self._number = number
-
-    def items(self) -> Iterator[tuple[int, PickledCall]]:
-        """Yield the items; afterwards it is known which calls they are, in which chunks."""
-        stop = self.first
-        for positions in self._plan:
-            begin = stop
-            for call in self._calls[positions.start : positions.stop]:
-                try:
-                    pickled = PickledCall(call.function, call.args, call.kwargs)
-                except SerializationError as error:
-                    self.failed.append((call.future, error))
-                    continue
-                if self._number(call.future, stop):
-                    self.sent[stop] = call.future
-                    yield stop, pickled
-                    stop += 1
-            if stop > begin:
-                self.chunks.append(range(begin, stop))
-
-
-def _place(futures: Mapping[int, CondorFuture], submission: Submission) -> None:
-    for chunk in range(len(submission.chunks)):
-        for item in submission.items(chunk):
-            futures[item].place = (submission, chunk)

@@ -13,6 +13,9 @@ class Working(Protocol):
     def exit(self) -> None:
         """End as soon as may be."""
 
+    def leave(self) -> None:
+        """End now."""
+
     def join(self) -> None:
         """Wait for the end."""
 
@@ -35,9 +38,15 @@ def wait_at_exit_for(working: Working) -> None:
 
 def _exit() -> None:
     global _ending
-    _ending = True
     waited_for = list(_waited_for)
-    for working in waited_for:
-        working.exit()
-    for working in waited_for:
-        working.join()
+    try:
+        _ending = True
+        for working in waited_for:
+            working.exit()
+        for working in waited_for:
+            working.join()
+    except KeyboardInterrupt:  # then the jobs go on, and the program does not
+        for working in waited_for:
+            working.leave()
+        for working in waited_for:
+            working.join()

@@ -68,6 +68,7 @@ class Pending:
         self._unwanted: dict[
             Key, _Part
         ] = {}  # whose calls are all cancelled, or failed while the job was held
+        self._removed: set[int | None] = set()  # clusters
         self._n_frames = 0
         self._last_scan = self._next_scan = 0.0
 
@@ -206,6 +207,20 @@ class Pending:
                 self._condor.act(Action.REMOVE, jobs=[*sorted(clusters), *ids], reason=reason)
 
     # -- ends ------------------------------------------------------------------------------------------------
+
+    def remove_jobs(self) -> None:
+        """Remove the jobs of all calls; those fail when HTCondor has told so.
+
+        Raises
+        ------
+        CondorError
+            It was not done.
+        """
+        clusters = {part.submission.cluster for part in self._parts.values()} - self._removed
+        if clusters:
+            jobs = sorted(str(cluster) for cluster in clusters)
+            self._condor.act(Action.REMOVE, jobs=jobs, reason="its executor was terminated")
+            self._removed |= clusters
 
     def cancelled(self, futures: Iterable[CondorFuture]) -> None:
         """Take note that these were cancelled."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import queue
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, as_completed, wait
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
@@ -16,6 +19,11 @@ from ..payload.chunks import plan_chunks
 from ..pool.personal import PersonalPool
 
 T = TypeVar("T")
+_LATE = "the result is not there yet; the call goes on"
+
+
+class PoolTimeoutError(multiprocessing.TimeoutError, TimeoutError):
+    """A result was not there in time: the error of `multiprocessing`, and Python's own."""
 
 
 class MapPool:
@@ -134,7 +142,7 @@ class MapPool:
         self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None = None
     ) -> Iterator[T]:
         """Return an iterator over the results, as they come; an error does not end it."""
-        return _Results(as_completed(self._submit_all(func, iterable, chunksize)))
+        return _AsTheyCome(self._submit_all(func, iterable, chunksize))
 
     def _submit_all(
         self, func: Callable[[Any], T], iterable: Iterable[Any], chunksize: int | None
@@ -176,9 +184,9 @@ class MapPool:
         self._executor.shutdown(wait=False)
 
     def terminate(self) -> None:
-        """Take no more calls, and cancel those whose jobs have not begun."""
+        """Take no more calls, cancel those whose jobs have not begun, and remove the jobs of the others."""
         self._running = False
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.terminate_workers()
 
     def join(self) -> None:
         """Wait for all calls, after `close` or `terminate`."""
@@ -191,7 +199,7 @@ class MapPool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End as `multiprocessing.Pool` does: what has not begun is cancelled."""
+        """End as `multiprocessing.Pool` does: what has not ended is stopped."""
         self.terminate()
         self.join()
 
@@ -265,24 +273,59 @@ class AsyncResult(Generic[T]):
 
         Raises
         ------
-        TimeoutError
-            So many seconds were not enough.
+        PoolTimeoutError
+            So many seconds were not enough; a `multiprocessing.TimeoutError` and a TimeoutError.
         """
         until = None if timeout is None else time.monotonic() + timeout
         for future in self._futures:  # the first error ends the wait
-            future.result(None if until is None else until - time.monotonic())
+            _wait_for(future, None if until is None else max(0.0, until - time.monotonic()))
+            future.result()
         return self._result()
 
 
 class _Results(Iterator[T]):
-    """Results of futures; no generator, for it goes on after one that raised."""
+    """Results of futures, in order; no generator, for it goes on after one that raised."""
 
     def __init__(self, futures: Iterable[Future[T]]) -> None:
-        self._futures = iter(futures)
+        self._futures = deque(futures)
 
     def __next__(self) -> T:
-        return next(self._futures).result()
+        return self.next()
 
     def next(self, timeout: float | None = None) -> T:
-        """Return the next result; see `multiprocessing.pool`."""
-        return next(self._futures).result(timeout)
+        """Return the next result; one that takes too long (`PoolTimeoutError`) is still the next then."""
+        if not self._futures:
+            raise StopIteration
+        _wait_for(self._futures[0], timeout)
+        return self._futures.popleft().result()
+
+
+class _AsTheyCome(Iterator[T]):
+    """Results of futures, as they come; it goes on after one that raised."""
+
+    def __init__(self, futures: list[Future[T]]) -> None:
+        self._n_left = len(futures)
+        self._done: queue.SimpleQueue[Future[T]] = queue.SimpleQueue()
+        for future in futures:
+            future.add_done_callback(self._done.put)
+
+    def __next__(self) -> T:
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> T:
+        """Return the next result; after a `PoolTimeoutError` none is missing."""
+        if not self._n_left:
+            raise StopIteration
+        try:
+            future = self._done.get(timeout=timeout)
+        except queue.Empty:
+            raise PoolTimeoutError(_LATE) from None
+        self._n_left -= 1
+        return future.result()
+
+
+def _wait_for(future: Future[Any], timeout: float | None) -> None:
+    """Wait until a future is done, for so many seconds at most."""
+    wait([future], timeout)
+    if not future.done():
+        raise PoolTimeoutError(_LATE)
