@@ -2,7 +2,7 @@
 
 ::
 
-    files -> Trajectory -> .chunks() -> Chunk, a few hundred bytes -> job -> read(chunk, topology) -> frames
+    files -> Trajectory, WepyH5 -> .chunks() -> Chunk (some 100 bytes) -> job -> read(chunk, topology) -> frames
 
 What travels is the specification of some frames, and not the frames. It needs the extra ``condormap[trajectory]``
 (mdtraj, h5py, numpy), here and in the Python of the jobs; importing this package loads none of them.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .reading import Reader, read
     from .reduced import RDF, ContactMap, DistanceHistogram
     from .trajectory import Trajectory
+    from .wepy import WepyH5
 
 _HOMES = {
     "ContactMap": "reduced",
@@ -34,6 +35,7 @@ _HOMES = {
     "Chunk": "chunk",
     "Reader": "reading",
     "Trajectory": "trajectory",
+    "WepyH5": "wepy",
     "compute_observable": "observables",
     "read": "reading",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "DistanceHistogram",
     "Reader",
     "Trajectory",
+    "WepyH5",
     "compute_observable",
     "read",
 ]

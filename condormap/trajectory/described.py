@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ..errors import InvalidInputError, TrajectoryDamagedError, TrajectoryInputError
 from .chunk import Chunk
 from .chunking import chosen_size, packed
 from .indices import Indices
 from .reading import Reader
+from .topology import subset
+
+_CELL = 6 * 4 + 4  # bytes of a frame beside its coordinates
+_COPIES = 2.0  # memory at the peak of reading, by what is returned: what the formats copy on the way
+
+
+def stat_of(path: str) -> os.stat_result:
+    """Return the stat of a file.
+
+    Raises
+    ------
+    TrajectoryInputError
+        There is none that can be read.
+    TrajectoryDamagedError
+        It is empty.
+    """
+    try:
+        stat = os.stat(path)
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise TrajectoryInputError(
+            f"{path} can't be read: {error.strerror}. Nothing was submitted", path=path
+        ) from error
+    if not stat.st_size:
+        raise TrajectoryDamagedError(f"{path} is empty: 0 bytes. Nothing was submitted", path=path)
+    return stat
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +125,12 @@ class Described:
     @property
     def frame_nbytes(self) -> int:
         """The bytes of a frame in memory."""
-        raise NotImplementedError
+        return self.n_atoms * 12 + _CELL
 
     @property
     def read_nbytes(self) -> int:
         """The bytes of memory that reading takes at its peak, per frame."""
-        raise NotImplementedError
+        return int(self.frame_nbytes * _COPIES)
 
     @property
     def reader(self) -> Reader:
@@ -206,7 +237,19 @@ class Described:
         InvalidInputError
             It has no such thing.
         """
-        raise NotImplementedError
+        rows = {"xyz": ((self.n_atoms, 3), np.float32), "time": ((), np.float64)}
+        if all(source.has_cells for source in self.trajectories):
+            rows |= {f"unitcell_{each}": ((3,), np.float32) for each in ("lengths", "angles")}
+            rows["unitcell_vectors"] = ((3, 3), np.float32)
+        if name not in rows:
+            raise InvalidInputError(f"the frames have no {name!r}; they have {', '.join(rows)}")
+        return rows[name]
+
+    def _set_atoms(self, atoms: Indices | None, topology: Any) -> None:
+        """Set what is chosen of all atoms."""
+        self.atoms = atoms
+        self.n_atoms = topology.n_atoms if atoms is None else len(atoms)
+        self.topology = subset(topology, atoms)
 
     def _chunks_of(self, number: int, size: int) -> Iterator[Chunk]:
         source = self.trajectories[number]

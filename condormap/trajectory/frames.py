@@ -11,7 +11,9 @@ from ..errors import InvalidInputError, TrajectoryInputError
 from .indices import Indices
 
 
-def chosen_frames(frames: Any, stride: int | None, n_frames: int, name: str) -> Indices:
+def chosen_frames(
+    frames: Any, stride: int | None, n_frames: int, name: str, *, path: str | None = None
+) -> Indices:
     """Return the numbers of the chosen frames, in the order in which they are asked for.
 
     Parameters
@@ -23,25 +25,28 @@ def chosen_frames(frames: Any, stride: int | None, n_frames: int, name: str) -> 
     n_frames : int
         How many there are.
     name : str
-        The trajectory's, for messages: its file.
+        The trajectory's, for messages.
+    path : str, optional
+        Its file, where that is not the name.
 
     Raises
     ------
     TrajectoryInputError
         One isn't there, or none is chosen.
     """
-    chosen = Indices(range(n_frames) if frames is None else _numbers(frames, n_frames, name))
+    path = name if path is None else path
+    chosen = Indices(range(n_frames) if frames is None else _numbers(frames, n_frames, name, path))
     if stride is not None:
         chosen = chosen[::stride]
     if not len(chosen):
         raise TrajectoryInputError(
             f"{name}: of its {n_frames} frames, frames={frames!r} chooses none. Nothing was submitted",
-            path=name,
+            path=path,
         )
     return chosen
 
 
-def _numbers(frames: Any, n_frames: int, name: str) -> range | np.ndarray[Any, Any]:
+def _numbers(frames: Any, n_frames: int, name: str, path: str) -> range | np.ndarray[Any, Any]:
     if isinstance(frames, slice):
         try:
             return range(n_frames)[frames]
@@ -56,7 +61,7 @@ def _numbers(frames: Any, n_frames: int, name: str) -> range | np.ndarray[Any, A
     if numbers.dtype.kind == "b":
         if len(numbers) != n_frames:
             raise TrajectoryInputError(
-                f"{name} has {n_frames} frames, and the mask of them {len(numbers)} booleans", path=name
+                f"{name} has {n_frames} frames, and the mask of them {len(numbers)} booleans", path=path
             )
         return np.flatnonzero(numbers)
     numbers = numbers.astype(np.int64)
@@ -65,7 +70,7 @@ def _numbers(frames: Any, n_frames: int, name: str) -> range | np.ndarray[Any, A
         frame = int(numbers[wrong[0]])
         raise TrajectoryInputError(
             f"{name} has {n_frames} frames, and no frame {frame}. Nothing was submitted",
-            path=name,
+            path=path,
             frame=frame,
         )
     return np.where(numbers < 0, numbers + n_frames, numbers)

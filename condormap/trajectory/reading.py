@@ -9,7 +9,8 @@ import numpy as np
 
 from ..errors import TrajectoryChangedError, TrajectoryDamagedError
 from .chunk import Chunk
-from .formats import Arrays, format_of
+from .formats import format_of, wepy
+from .formats.wepy import per_atom
 from .topology import SmallTopology
 
 
@@ -36,21 +37,24 @@ def read(chunk: Chunk, topology: Any) -> Any:
     TrajectoryDamagedError
         It can't be read there.
     """
-    import mdtraj
-
     rows, rows_back = _each_once(chunk.frames if chunk.data is None else chunk.data.positions)
     atoms, atoms_back = (None, None) if chunk.atoms is None else _each_once(chunk.atoms)
-    arrays = _from_file(chunk, rows, atoms) if chunk.data is None else chunk.data.read(rows)
-    if rows_back is not None:
-        arrays = Arrays(*(None if each is None else each[rows_back] for each in arrays))
-    xyz = arrays.xyz if atoms_back is None else arrays.xyz[:, atoms_back]
-    _check_cells(chunk, arrays.lengths)
+    found = _from_file(chunk, rows, atoms) if chunk.data is None else chunk.data.read(rows)
+    arrays = {
+        name: _arranged(values, rows_back, atoms_back if per_atom(name, chunk.rep) else None)
+        for name, values in found.items()
+    }
+    if chunk.fields:
+        return arrays
+    import mdtraj
+
+    _check_cells(chunk, arrays["lengths"])
     return mdtraj.Trajectory(
-        xyz,
+        arrays["xyz"],
         topology,
-        time=arrays.time,
-        unitcell_lengths=arrays.lengths if chunk.has_cells else None,
-        unitcell_angles=arrays.angles if chunk.has_cells else None,
+        time=arrays["time"],
+        unitcell_lengths=arrays["lengths"] if chunk.has_cells else None,
+        unitcell_angles=arrays["angles"] if chunk.has_cells else None,
     )
 
 
@@ -83,11 +87,23 @@ def _each_once(numbers: Any) -> tuple[Any, Any]:
     return np.unique(numbers.array, return_inverse=True)
 
 
-def _from_file(chunk: Chunk, rows: Any, atoms: Any) -> Arrays:
+def _arranged(values: Any, rows: Any, atoms: Any) -> Any:
+    """Return rows and atoms in the order in which they were asked for."""
+    if values is None:
+        return None
+    values = values if rows is None else values[rows]
+    return values if atoms is None else values[:, atoms]
+
+
+def _from_file(chunk: Chunk, rows: Any, atoms: Any) -> dict[str, Any]:
     check_unchanged(chunk)
-    offsets = None if chunk.offsets is None else np.unique(chunk.offsets.array)
     try:
-        return format_of(chunk.format).read(chunk.path, rows, offsets, atoms)
+        if chunk.fields:
+            return wepy.read_fields(chunk.path, chunk.run, chunk.traj, chunk.fields, rows, atoms, chunk.rep)
+        if chunk.format == "wepy":
+            return wepy.read_frames(chunk.path, chunk.run, chunk.traj, rows, atoms, chunk.rep)._asdict()
+        offsets = None if chunk.offsets is None else np.unique(chunk.offsets.array)
+        return format_of(chunk.format).read(chunk.path, rows, offsets, atoms)._asdict()
     except OSError as error:
         raise TrajectoryDamagedError(
             f"{chunk.path}: frames {rows[0]} to {rows[-1]} can't be read: {error}",

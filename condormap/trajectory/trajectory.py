@@ -12,16 +12,12 @@ import numpy as np
 from ..errors import InvalidInputError, TrajectoryDamagedError, TrajectoryInputError
 from ..folders.paths import absolute
 from .chunk import Chunk
-from .described import Described, Source
+from .described import Described, Source, stat_of
 from .formats import Arrays, Info, format_of, name_of
 from .formats.memory import InMemory
 from .frames import check_stride, chosen_atoms, chosen_frames, frames_of_each
 from .indices import Indices
-from .topology import parse_topology, subset
-
-_CELL = 6 * 4 + 4  # bytes of a frame beside its coordinates
-# Memory at the peak of reading, by what is returned: what the formats copy on the way.
-_COPIES = 2.0
+from .topology import parse_topology
 
 
 class Trajectory(Described):
@@ -80,34 +76,12 @@ class Trajectory(Described):
         n_atoms = infos[0].n_atoms
         for info, source in zip(infos, self.trajectories, strict=True):
             _check_atoms(info, source, whole, n_atoms, self.trajectories[0])
-        self.atoms = chosen_atoms(atoms, whole, n_atoms, self.trajectories[0].name)
-        self.n_atoms = n_atoms if self.atoms is None else len(self.atoms)
-        self.topology = subset(whole, self.atoms)
+        self._set_atoms(chosen_atoms(atoms, whole, n_atoms, self.trajectories[0].name), whole)
 
     def __repr__(self) -> str:
         n = len(self.trajectories)
         of = self.trajectories[0].name if n == 1 else f"{n} trajectories"
         return f"<Trajectory of {of}: {sum(self.n_frames)} frames, {self.n_atoms} atoms>"
-
-    @property
-    def frame_nbytes(self) -> int:
-        """The bytes of a frame in memory."""
-        return self.n_atoms * 12 + _CELL
-
-    @property
-    def read_nbytes(self) -> int:
-        """The bytes of memory that reading takes at its peak, per frame."""
-        return int(self.frame_nbytes * _COPIES)
-
-    def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
-        """Return shape and type of what a frame has by a name."""
-        rows = {"xyz": ((self.n_atoms, 3), np.float32), "time": ((), np.float64)}
-        if all(source.has_cells for source in self.trajectories):
-            rows |= {f"unitcell_{each}": ((3,), np.float32) for each in ("lengths", "angles")}
-            rows["unitcell_vectors"] = ((3, 3), np.float32)
-        if name not in rows:
-            raise InvalidInputError(f"the frames have no {name!r}; they have {', '.join(rows)}")
-        return rows[name]
 
     def _chunks_of(self, number: int, size: int) -> Iterator[Chunk]:
         loaded = self.trajectories[number].trajectory
@@ -117,7 +91,7 @@ class Trajectory(Described):
                 continue
             arrays = Arrays(loaded.xyz, loaded.time, loaded.unitcell_lengths, loaded.unitcell_angles)
             atoms = None if self.atoms is None else np.sort(self.atoms.array)
-            yield dataclasses.replace(chunk, data=InMemory(arrays, chunk.frames, atoms))
+            yield dataclasses.replace(chunk, data=InMemory(arrays._asdict(), chunk.frames, atoms))
 
 
 def _as_list(trajectory: Any) -> list[Any]:
@@ -145,29 +119,6 @@ def _describe(given: Any) -> tuple[Info, Any]:
     if not info.n_frames:
         raise TrajectoryDamagedError(f"{path} has no frames. Nothing was submitted", path=path)
     return info, (path, stat)
-
-
-def stat_of(path: str) -> os.stat_result:
-    """Return the stat of a file.
-
-    Raises
-    ------
-    TrajectoryInputError
-        There is none that can be read.
-    TrajectoryDamagedError
-        It is empty.
-    """
-    try:
-        stat = os.stat(path)
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        raise TrajectoryInputError(
-            f"{path} can't be read: {error.strerror}. Nothing was submitted", path=path
-        ) from error
-    if not stat.st_size:
-        raise TrajectoryDamagedError(f"{path} is empty: 0 bytes. Nothing was submitted", path=path)
-    return stat
 
 
 def _source(number: int, info: Info, each: Any, choice: Any, stride: int | None, unitcell: bool) -> Source:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..indices import Indices
-from . import Arrays
 
 
 class InMemory:
@@ -15,15 +15,15 @@ class InMemory:
 
     Parameters
     ----------
-    arrays : Arrays
+    arrays : dict of str to array
         Of whole trajectories; they are not copied.
     positions : Indices
         Which frames.
     atoms : array of int or None
-        Which atoms, ascending; None for all.
+        Which atoms of "xyz", ascending; None for all.
     """
 
-    def __init__(self, arrays: Arrays, positions: Indices, atoms: Any = None) -> None:
+    def __init__(self, arrays: Mapping[str, Any], positions: Indices, atoms: Any = None) -> None:
         self._arrays = arrays
         self.positions = positions
         self._atoms = atoms
@@ -31,10 +31,14 @@ class InMemory:
     def __getitem__(self, rows: slice) -> InMemory:
         return InMemory(self._arrays, self.positions[rows], self._atoms)
 
-    def read(self, rows: Any) -> Arrays:
+    def read(self, rows: Any) -> dict[str, Any]:
         """Return copies of some frames, of the chosen atoms."""
-        arrays = Arrays(*(None if each is None else each[rows] for each in self._arrays))
-        return arrays if self._atoms is None else arrays._replace(xyz=arrays.xyz[:, self._atoms])
+        arrays: dict[str, Any] = {}
+        for name, each in self._arrays.items():
+            arrays[name] = None if each is None else each[rows]
+            if name == "xyz" and self._atoms is not None:
+                arrays[name] = arrays[name][:, self._atoms]
+        return arrays
 
     def __reduce__(self) -> tuple[Any, ...]:
         rows, positions = np.unique(self.positions.array, return_inverse=True)

@@ -1,0 +1,247 @@
+"""WepyHDF5 files: runs of trajectories, each a group of fields with a row for each frame (cycle).
+
+::
+
+    topology                             JSON, of the whole system
+    units/units/<field>                  (or units/<field>)
+    _settings/main_rep_idxs              which of its atoms "positions" has
+    _settings/alt_reps_idxs/<name>       which "alt_reps/<name>" has
+    runs/<run>/trajectories/<traj>/<field>       a dataset, or sparse: a group of _sparse_idxs and data,
+                                         or compound: a group of fields (observables/<name>, alt_reps/<name>)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...errors import TrajectoryDamagedError, TrajectoryInputError
+from ..indices import Indices
+from ..topology import subset, topology_of_json
+from . import Arrays
+from .hdf5 import opened, rows_of
+
+_PER_ATOM = ("xyz", "positions", "velocities", "forces")
+_INDICES, _DATA = "_sparse_idxs", "data"
+_UNITS = {"positions": "nanometers", "box_vectors": "nanometers", "time": "picoseconds"}  # those of mdtraj
+
+
+class Walk(NamedTuple):
+    """What a trajectory of a file has.
+
+    Attributes
+    ----------
+    run, traj : int
+        Its numbers.
+    n_frames : int
+        How many frames.
+    frames : array of int or None
+        Those that have positions, where others have none.
+    has_cells : bool
+        Whether it has box vectors.
+    """
+
+    run: int
+    traj: int
+    n_frames: int
+    frames: Any
+    has_cells: bool
+
+
+class Contents(NamedTuple):
+    """What a file has.
+
+    Attributes
+    ----------
+    walks : list of Walk
+        The chosen trajectories.
+    topology : mdtraj.Topology
+        Of the atoms that have positions.
+    units : dict of str to str
+        The unit of each field, as far as the file says.
+    rows : dict of str to (tuple of int, numpy.dtype)
+        Shape and type of a frame of each of the wanted fields.
+    """
+
+    walks: list[Walk]
+    topology: Any
+    units: dict[str, str]
+    rows: dict[str, tuple[tuple[int, ...], Any]]
+
+
+def per_atom(name: str, rep: str | None) -> bool:
+    """Tell whether a choice of atoms is one of this field: of another representation, of its positions alone."""
+    return name in (_PER_ATOM if rep is None else _PER_ATOM[:2])
+
+
+def describe(path: str, runs: Any, trajs: Any, fields: Sequence[str], rep: str | None) -> Contents:
+    """Return what a file has, of some runs, trajectories and fields.
+
+    Raises
+    ------
+    TrajectoryInputError
+        It hasn't one of those.
+    TrajectoryDamagedError
+        It is no WepyHDF5 file, or cut off.
+    """
+    with opened(path) as file:
+        if not {"runs", "topology", "_settings"} <= set(file):
+            raise TrajectoryInputError(
+                f"{path} is no WepyHDF5 file: it has no runs, but {', '.join(sorted(file)) or 'nothing'}",
+                path=path,
+            )
+        topology = _topology(file, path, rep)
+        wanted = fields or (_path_of("positions", rep),)
+        walks = []
+        rows: dict[str, tuple[tuple[int, ...], Any]] = {}
+        for run in _chosen("run", runs, file["runs"], path):
+            group = file[f"runs/{run}/trajectories"]
+            for traj in _chosen(f"run {run}, trajectory", trajs, group, path):
+                walk = group[str(traj)]
+                for field in wanted:
+                    data = _field(walk, _path_of(field, rep), path)
+                    data = data[_DATA] if hasattr(data, "keys") else data
+                    rows.setdefault(field, (data.shape[1:], data.dtype))
+                walks.append(_walk(walk, run, traj, topology, path, rep, as_frames=not fields))
+        return Contents(walks, topology, _units(file), rows)
+
+
+def _walk(
+    group: Any, run: int, traj: int, topology: Any, path: str, rep: str | None, *, as_frames: bool
+) -> Walk:
+    counted = next(
+        (name for name in ("positions", "weights", "time", "box_vectors") if _is_plain(group, name)), None
+    )
+    if counted is None:
+        raise TrajectoryDamagedError(
+            f"{path}: {group.name} has no field with a row for each frame", path=path
+        )
+    n_frames, frames = len(group[counted]), None
+    positions = group.get(_path_of("positions", rep))
+    if positions is not None:
+        sparse = hasattr(positions, "keys")
+        shape = (positions[_DATA] if sparse else positions).shape
+        if shape[1] != topology.n_atoms:
+            raise TrajectoryInputError(
+                f"{path}: {positions.name} has {shape[1]} atoms, and the topology {topology.n_atoms} for it",
+                path=path,
+            )
+        if sparse and as_frames:
+            frames = positions[_INDICES][:]
+    return Walk(run, traj, n_frames, frames, "box_vectors" in group)
+
+
+def _is_plain(group: Any, name: str) -> bool:
+    return name in group and not hasattr(group[name], "keys")
+
+
+def _chosen(what: str, numbers: Any, group: Any, path: str) -> list[int]:
+    """Return those of the numbered members of a group that are wanted; None for all."""
+    there = sorted(int(name) for name in group if name.isdecimal())
+    if numbers is None:
+        return there
+    wanted = [numbers] if hasattr(numbers, "__index__") else list(numbers)
+    for number in wanted:
+        if number not in there:
+            has = f"has {len(there)}, {there[0]} to {there[-1]}" if there else "has none"
+            raise TrajectoryInputError(
+                f"{path} has no {what} {number!r}; it {has}. Nothing was submitted", path=path
+            )
+    return [int(number) for number in wanted]
+
+
+def _path_of(field: str, rep: str | None) -> str:
+    return f"alt_reps/{rep}" if field == "positions" and rep is not None else field
+
+
+def _field(walk: Any, name: str, path: str) -> Any:
+    """Return the dataset of a field, or the group of a sparse one."""
+    found = walk.get(name)
+    if found is not None and (not hasattr(found, "keys") or {_INDICES, _DATA} <= set(found)):
+        return found
+    if found is not None:
+        what = f"is a group of fields: {', '.join(f'{name}/{each}' for each in found)}"
+    else:
+        what = f"isn't there, but {', '.join(walk)}"
+    raise TrajectoryInputError(f"{path}: the field {name!r} of {walk.name} {what}", path=path)
+
+
+def _topology(file: Any, path: str, rep: str | None) -> Any:
+    whole = topology_of_json(file["topology"][()], path)
+    name = "main_rep_idxs" if rep is None else f"alt_reps_idxs/{rep}"
+    if name not in file["_settings"]:
+        if rep is None:
+            return whole
+        reps = ", ".join(file["_settings"].get("alt_reps_idxs", ())) or "none"
+        raise TrajectoryInputError(
+            f"{path} has no alternative representation {rep!r}; it has {reps}", path=path
+        )
+    atoms = Indices(file["_settings"][name][:])
+    return whole if list(atoms) == list(range(whole.n_atoms)) else subset(whole, atoms)
+
+
+def _units(file: Any) -> dict[str, str]:
+    """Return the units that a file says; wepy writes them one group too deep."""
+    found: dict[str, str] = {}
+    for place in ("units", "units/units"):
+        for name, unit in file.get(place, {}).items():
+            if not hasattr(unit, "keys"):
+                text = unit[()]
+                found[name] = text.decode() if isinstance(text, bytes) else str(text)
+    return found
+
+
+def read_fields(
+    path: str, run: int, traj: int, fields: Sequence[str], frames: Any, atoms: Any, rep: str | None
+) -> dict[str, Any]:
+    """Return some frames of some fields: arrays, of sparse fields masked ones."""
+    with opened(path) as file:
+        walk = file[f"runs/{run}/trajectories/{traj}"]
+        return {
+            name: _rows(
+                _field(walk, _path_of(name, rep), path),
+                path,
+                frames,
+                atoms if per_atom(name, rep) else None,
+            )
+            for name in fields
+        }
+
+
+def _rows(field: Any, path: str, frames: Any, atoms: Any) -> Any:
+    if not hasattr(field, "keys"):
+        return rows_of(field, path, frames, atoms)
+    there = field[_INDICES][:]
+    at = np.searchsorted(there, frames)
+    has = at < len(there)
+    has[has] = there[at[has]] == frames[has]
+    values = rows_of(field[_DATA], path, at[has], atoms)
+    nothing = np.nan if values.dtype.kind in "fc" else 0
+    filled = np.full((len(frames), *values.shape[1:]), nothing, values.dtype)
+    filled[has] = values
+    mask = np.broadcast_to(~has.reshape(-1, *[1] * (filled.ndim - 1)), filled.shape)
+    return np.ma.masked_array(filled, mask.copy())
+
+
+def read_frames(path: str, run: int, traj: int, frames: Any, atoms: Any, rep: str | None) -> Arrays:
+    """Return some frames, in mdtraj's units."""
+    from mdtraj.utils import box_vectors_to_lengths_and_angles, in_units_of
+
+    with opened(path) as file:
+        walk, units = file[f"runs/{run}/trajectories/{traj}"], _units(file)
+
+        def rows(name: str) -> Any:
+            values = _rows(
+                _field(walk, _path_of(name, rep), path), path, frames, atoms if name == "positions" else None
+            )
+            return in_units_of(np.ma.filled(values), units.get(name, _UNITS[name]), _UNITS[name])
+
+        xyz = rows("positions").astype(np.float32)
+        time = rows("time").reshape(len(frames)) if "time" in walk else np.asarray(frames, np.float32)
+        if "box_vectors" not in walk:
+            return Arrays(xyz, time, None, None)
+        box = rows("box_vectors")
+        of = box_vectors_to_lengths_and_angles(*(box[:, k] for k in range(3)))
+        return Arrays(xyz, time, np.stack(of[:3], axis=1), np.stack(of[3:], axis=1))

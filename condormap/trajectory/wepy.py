@@ -1,0 +1,147 @@
+"""Trajectories in WepyHDF5 files: ensembles of walkers, and what was recorded of them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidInputError, TrajectoryInputError
+from ..folders.paths import absolute
+from .described import Described, Source, stat_of
+from .formats import wepy
+from .frames import check_stride, chosen_atoms, chosen_frames, frames_of_each
+
+
+class WepyH5(Described):
+    """The trajectories of a WepyHDF5 file: described, and not read.
+
+    Parameters
+    ----------
+    path : path
+        The file; it is opened once, here.
+    runs, trajs : int, sequence of int, or None
+        Which runs, and which trajectories of each; None for all.
+    fields : sequence of str or None
+        None: frames are an `mdtraj.Trajectory`, with unit cells where there are box vectors. Names: frames are a
+        dict of arrays by these names, in the file's units (`units`); a sparse field is a masked array, with NaN
+        where it has nothing (0, where its numbers are no floats). ``"observables/rg"`` is one of a compound field.
+    frames : None, slice, sequence of int or of bool
+        Which frames; a list with one of these for each trajectory where they differ.
+    stride : int or None
+        Every how many-th of these.
+    atoms : sequence of int, str, or None
+        The atoms of positions, velocities and forces, by their numbers in these; or a selection of mdtraj's.
+    rep : str or None
+        The alternative representation that stands for the positions (``"positions"`` among the fields): the name
+        of one of the file's ``alt_reps``. Frames as an `mdtraj.Trajectory` are then those that have it.
+    unitcell : bool
+        Whether an `mdtraj.Trajectory` has the unit cells.
+
+    Attributes
+    ----------
+    units : dict of str to str
+        The unit of each field, as far as the file says.
+
+    Raises
+    ------
+    TrajectoryInputError
+        The file isn't there, or lacks a run, a trajectory, a field, a representation, an atom or a frame.
+    TrajectoryDamagedError
+        It is empty, cut off, or no HDF5 file.
+    InvalidInputError
+        An argument can't be meant.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        runs: int | Sequence[int] | None = None,
+        trajs: int | Sequence[int] | None = None,
+        fields: Sequence[str] | None = None,
+        frames: Any = None,
+        stride: int | None = None,
+        atoms: Any = None,
+        rep: str | None = None,
+        unitcell: bool = True,
+    ) -> None:
+        name = str(absolute(path))
+        stride = check_stride(stride)
+        self.fields = _checked_fields(fields)
+        self.rep = rep
+        stat = stat_of(name)
+        found = wepy.describe(name, runs, trajs, self.fields, rep)
+        if not found.walks:
+            raise TrajectoryInputError(f"{name} has no trajectories. Nothing was submitted", path=name)
+        self.trajectories = tuple(
+            Source(
+                name,
+                "wepy",
+                walk.run,
+                walk.traj,
+                _frames_of(walk, choice, stride, name),
+                stat.st_size,
+                stat.st_mtime_ns,
+                walk.has_cells if unitcell else None,
+            )
+            for walk, choice in zip(found.walks, frames_of_each(frames, len(found.walks)), strict=True)
+        )
+        self.units = found.units
+        self._set_atoms(chosen_atoms(atoms, found.topology, found.topology.n_atoms, name), found.topology)
+        self._rows = {
+            field: ((self.n_atoms, *shape[1:]) if wepy.per_atom(field, rep) else shape, dtype)
+            for field, (shape, dtype) in found.rows.items()
+        }
+
+    def __repr__(self) -> str:
+        of = f"{len(self.trajectories)} trajectories of {self.trajectories[0].path}"
+        what = ", ".join(self.fields) or f"{self.n_atoms} atoms"
+        return f"<WepyH5 of {of}: {sum(self.n_frames)} frames, {what}>"
+
+    @property
+    def frame_nbytes(self) -> int:
+        """The bytes of a frame in memory."""
+        if not self.fields:
+            return super().frame_nbytes
+        return sum(max(1, math.prod(shape)) * dtype.itemsize for shape, dtype in self._rows.values())
+
+    def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
+        """Return shape and type of what a frame has by a name."""
+        if not self.fields:
+            return super().row_of(name)
+        if name not in self._rows:
+            raise InvalidInputError(f"the frames have no {name!r}; they have {', '.join(self._rows)}")
+        return self._rows[name]
+
+
+def _checked_fields(fields: Any) -> tuple[str, ...]:
+    if fields is None:
+        return ()
+    names = (fields,) if isinstance(fields, str) else tuple(fields)
+    if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+        raise InvalidInputError(
+            f"fields must be names of fields, each once, or None for mdtraj's frames, not {fields!r}"
+        )
+    return tuple(name.strip("/") for name in names)
+
+
+def _frames_of(walk: wepy.Walk, choice: Any, stride: int | None, path: str) -> Any:
+    name = f"{path}, run {walk.run}, trajectory {walk.traj}"
+    if choice is None and walk.frames is not None:
+        choice = walk.frames
+    chosen = chosen_frames(choice, stride, walk.n_frames, name, path=path)
+    if walk.frames is not None:
+        lacking = np.flatnonzero(np.isin(chosen.array, walk.frames, invert=True))
+        if len(lacking):
+            frame = chosen[int(lacking[0])]
+            raise TrajectoryInputError(
+                f"{name}: frame {frame} has no positions of this representation; those are sparse, and "
+                f"{len(walk.frames)} of {walk.n_frames} frames have them. Nothing was submitted",
+                path=path,
+                frame=frame,
+            )
+    return chosen
