@@ -61,6 +61,7 @@ def test_sizes_fall_but_for_what_rounding_does(n_items: int, slots: int) -> None
 def test_each_round_hands_out_half_of_what_is_left() -> None:
     sizes = [len(chunk) for chunk in plan_chunks(1600, slots=2)]
     assert sizes == [400, 400, 200, 200, 100, 100, 100, 100]
+    assert [len(chunk) for chunk in plan_chunks(16, slots=2, rounds=2)] == [4, 4, 4, 4]
 
 
 @given(st.integers(0, 100))

@@ -223,9 +223,9 @@ def test_dask_computes_with_an_executor_as_scheduler() -> None:
     import dask.bag
 
     add = dask.delayed(lambda a, b: a + b)
-    with CondorExecutor() as executor:
+    with CondorExecutor(chunksize=100) as executor:
         assert dask.compute(add(add(1, 2), 3), scheduler=executor) == (6,)
-        assert dask.array.arange(100, chunks=25).sum().compute(scheduler=executor) == 4950
+        assert dask.array.arange(100, chunks=50).sum().compute(scheduler=executor) == 4950
         with dask.config.set(scheduler=executor):
             assert dask.bag.range(10, npartitions=3).filter(lambda x: x % 2).compute() == [1, 3, 5, 7, 9]
         with pytest.raises(ZeroDivisionError):
@@ -237,5 +237,5 @@ def test_dask_computes_with_an_executor_as_pool(scheduler: str) -> None:
     import dask
     import dask.bag
 
-    with CondorExecutor() as executor, dask.config.set(pool=executor, scheduler=scheduler):
+    with CondorExecutor(chunksize=3) as executor, dask.config.set(pool=executor, scheduler=scheduler):
         assert dask.bag.range(6, npartitions=3).map(lambda x: x * x).sum().compute() == 55

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..options import JobOptions
+from ..payload.chunks import ROUNDS
 from .future import CondorFuture
 
 _WINDOW, _LONGEST_WINDOW = 0.005, 0.05  # seconds: they go when no call has come for so long, or by then
@@ -25,6 +26,7 @@ class Call:
     kwargs: Mapping[str, Any]
     options: JobOptions
     chunksize: int | str
+    rounds: int = ROUNDS
 
 
 class CallQueue:
@@ -93,5 +95,5 @@ class CallQueue:
             return [call.future for call in self._calls]
 
 
-def _kind(call: Call) -> tuple[JobOptions, int | str]:
-    return call.options, call.chunksize
+def _kind(call: Call) -> tuple[JobOptions, int | str, int]:
+    return call.options, call.chunksize, call.rounds

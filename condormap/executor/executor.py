@@ -14,7 +14,7 @@ from ..address import PoolAddress
 from ..errors import InvalidInputError
 from ..folders.tags import check_tag, folder_of
 from ..options import JobOptions, make_options
-from ..payload.chunks import plan_chunks
+from ..payload.chunks import ROUNDS, plan_chunks
 from ..pool.choose import choose_pool
 from ..pool.personal import PersonalPool
 from .callqueue import Call
@@ -188,10 +188,15 @@ class CondorExecutor(Executor):
         return self._submit(fn, args, kwargs, self._chunksize)
 
     def _submit(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], chunksize: int | str
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        chunksize: int | str,
+        rounds: int = ROUNDS,
     ) -> CondorFuture:
         future = CondorFuture(self._dispatcher)
-        self._dispatcher.submit(Call(future, fn, args, kwargs, self._options, chunksize))
+        self._dispatcher.submit(Call(future, fn, args, kwargs, self._options, chunksize, rounds))
         return future
 
     def map(

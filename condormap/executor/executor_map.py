@@ -141,9 +141,9 @@ class ExecutorMap:
         CondormapError
             None was submitted.
         """
-        options, chunksize = calls[0].options, calls[0].chunksize
+        options, chunksize, rounds = calls[0].options, calls[0].chunksize, calls[0].rounds
         slots, transfer = jobs_at_once(self.condor, options), decide(self.condor, options)
-        plan = plan_chunks(len(calls), chunksize=chunksize, slots=min(slots, limit))[:limit]
+        plan = plan_chunks(len(calls), chunksize=chunksize, slots=min(slots, limit), rounds=rounds)[:limit]
         with locked(self.folder) as lock:
             self.state.note_new_submissions()
             batch = Batch(calls, plan, len(self.state.ledger), number)

@@ -13,6 +13,8 @@ try:
 except ImportError as error:
     raise ImportError("joblib is not installed: pip install 'condormap[joblib]'") from error
 
+# Sizes of batches: half of the tasks, then the rest. More would be smaller jobs, each of which imports scikit-learn.
+_ROUNDS = 2
 _DEFAULT_PRE_DISPATCH = "2*n_jobs"  # joblib's own, without its spaces
 
 
@@ -63,7 +65,8 @@ class CondorBackend(ParallelBackendBase):  # type: ignore[misc]
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], object] | None = None) -> Future[Any]:
         """Submit a batch of tasks."""
-        future = self._started().submit(func)
+        executor = self._started()
+        future = executor._submit(func, (), {}, executor._chunksize, _ROUNDS)
         if callback is not None:
             future.add_done_callback(callback)
         return future

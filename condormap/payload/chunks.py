@@ -19,6 +19,7 @@ def plan_chunks(
     *,
     chunksize: int | str = "auto",
     slots: int = 1,
+    rounds: int = ROUNDS,
     max_jobs: int | None = None,
     target_runtime: float | None = None,
     seconds: float | None = None,
@@ -26,7 +27,7 @@ def plan_chunks(
     """Divide ``range(n_items)`` into the chunks that become the jobs of a map.
 
     With ``"auto"`` the sizes fall (factoring: Hummel, Schonberg and Flynn, Comm. ACM 35(8), 1992): each of
-    `ROUNDS` rounds hands out half of what is left, in as many equal chunks as there are slots, and the last one
+    `rounds` rounds hands out half of what is left, in as many equal chunks as there are slots, and the last one
     the rest. So a slow item or a slow machine delays the end by a small chunk, and not by the largest. Where the
     time of an item is known, there are as many rounds as keep each job between `SHORTEST` and `LONGEST`.
 
@@ -38,6 +39,8 @@ def plan_chunks(
         The largest number of items in one job.
     slots : int
         How many jobs run at once, for ``"auto"``.
+    rounds : int
+        How many rounds, where the time of an item is not known.
     max_jobs : int or None
         The largest number of jobs.
     target_runtime : float or None
@@ -71,7 +74,7 @@ def plan_chunks(
             raise InvalidInputError("give either chunksize or max_jobs and target_runtime, which choose it")
         return _equal(n_items, _positive_integer("chunksize", chunksize, ' or "auto"'))
     if seconds is None:
-        chunks = _factoring(n_items, slots, ROUNDS)
+        chunks = _factoring(n_items, slots, rounds)
     elif target_runtime is None:
         chunks = _factoring_in_time(n_items, slots, max(seconds, 1e-9))
     else:
@@ -79,7 +82,7 @@ def plan_chunks(
         chunks = _equal(n_items, max(1, min(size, math.ceil(n_items / slots))))
     if most is not None and len(chunks) > most:
         at_once = min(slots, most)
-        chunks = _factoring(n_items, at_once, min(ROUNDS, most // at_once))
+        chunks = _factoring(n_items, at_once, min(rounds, most // at_once))
     return chunks
 
 
