@@ -13,7 +13,7 @@ try:
 except ImportError as error:
     raise ImportError("joblib is not installed: pip install 'condormap[joblib]'") from error
 
-# Sizes of batches: half of the tasks, then the rest. More would be smaller jobs, each of which imports scikit-learn.
+# Half of the tasks, then the rest: more rounds would be smaller jobs, and each job imports scikit-learn.
 _ROUNDS = 2
 _DEFAULT_PRE_DISPATCH = "2*n_jobs"  # joblib's own, without its spaces
 
