@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from .folders.cleaning import clean
     from .folders.listing import maps
     from .handle import CondorMap
+    from .in_job.outcome import Outcome
     from .integrations.process_pool import MapPool
     from .jobs.cluster import JobCluster
     from .jobs.group import JobGroup
     from .jobs.job import Job
+    from .mapper.mapper import CondorMapper
     from .mapping import condormap, map
     from .options import JobOptions
     from .pool.personal import PersonalPool
@@ -34,6 +36,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "CondorExecutor": "executor.executor",
     "CondorMap": "handle",
+    "CondorMapper": "mapper.mapper",
     "Item": "results",
     "ItemState": "status",
     "Job": "jobs.job",
@@ -42,6 +45,7 @@ _HOMES = {
     "JobOptions": "options",
     "JobStatus": "status",
     "MapPool": "integrations.process_pool",
+    "Outcome": "in_job.outcome",
     "PersonalPool": "pool.personal",
     "clean": "folders.cleaning",
     "condormap": "mapping",
@@ -55,6 +59,7 @@ _HOMES = {
 __all__ = [
     "CondorExecutor",
     "CondorMap",
+    "CondorMapper",
     "Item",
     "ItemState",
     "Job",
@@ -63,6 +68,7 @@ __all__ = [
     "JobOptions",
     "JobStatus",
     "MapPool",
+    "Outcome",
     "PersonalPool",
     "checkpoint",
     "clean",

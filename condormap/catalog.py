@@ -39,7 +39,12 @@ def load(tag: str, *, with_input: bool = False, progress: bool | None = None) ->
     CondorError
         Its jobs may not have been submitted, and the pool could not be asked, or refused them.
     """
-    return CondorMap(folder_of(tag), with_input=with_input, progress=progress)
+    folder = folder_of(tag)
+    if store.read_record(folder).executes:
+        from .mapper.mapper import CondorMapper  # here, for most maps do without that room
+
+        return CondorMapper.at(folder, with_input=with_input, progress=progress)
+    return CondorMap(folder, with_input=with_input, progress=progress)
 
 
 def remove(tag: str, *, timeout: float = 30.0, force: bool = False) -> None:

@@ -5,6 +5,7 @@
     CondormapError
     ├── InvalidInputError (ValueError)        refused before anything was submitted
     │   ├── SerializationError                a function, item or result that cannot be pickled
+    │   ├── ExecutableError                   a file that no job could execute
     │   ├── ImpossibleRequestError            a request that no slot of the pool could ever satisfy
     │   └── JdfError                          a mistake in a job description file, with the file and line
     ├── StorageError (OSError)                a map's folder: full, unwritable, damaged, missing
@@ -32,6 +33,8 @@
     │   ├── PreflightError                    the function cannot be loaded where the job ran
     │   └── JobLostError                      gone from the queue without a trace in the log
     ├── ItemError                             one item failed other than by an exception
+    │   ├── CommandError                      the executable of a CondorMapper failed for this item
+    │   │   └── MissingOutputError            it succeeded, and did not write what it was to write
     │   ├── ItemDiedError                     the worker process died while it computed this item
     │   ├── ItemTimeoutError (TimeoutError)   it took longer than item_timeout= allows
     │   └── RemoteError                       the item's exception or result could not travel; its text did
@@ -51,13 +54,20 @@ Exceptions that the user's own function raises are not wrapped: they come back a
 from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .in_job.outcome import Outcome
 
 __all__ = [
+    "CommandError",
     "CondorError",
     "CondormapError",
     "DaemonsNotFoundError",
     "DeadlineError",
     "DetachedError",
+    "ExecutableError",
     "ImpossibleRequestError",
     "InstallError",
     "InvalidInputError",
@@ -70,6 +80,7 @@ __all__ = [
     "JobHeldError",
     "JobLostError",
     "JobRemovedError",
+    "MissingOutputError",
     "NoPoolError",
     "NoSuchJobError",
     "NotAuthorizedError",
@@ -109,6 +120,10 @@ class InvalidInputError(CondormapError, ValueError):
 
 class SerializationError(InvalidInputError):
     """A function, an item or a result cannot be pickled; the message says which and why."""
+
+
+class ExecutableError(InvalidInputError):
+    """No job could execute this file; the message says why, and how to mend it."""
 
 
 class ImpossibleRequestError(InvalidInputError):
@@ -276,6 +291,27 @@ class JobLostError(JobError):
 
 class ItemError(CondormapError):
     """One item failed other than by an exception of the function."""
+
+
+class CommandError(ItemError):
+    """The executable of a `CondorMapper` failed for this item, or could not be started.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        Its exit code, what it printed, and the output files that were there.
+    """
+
+    def __init__(self, message: str, *, outcome: Outcome) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), outcome=self.outcome), self.args, vars(self)
+
+
+class MissingOutputError(CommandError):
+    """The executable succeeded, and an output file that it was to write is not there."""
 
 
 class ItemDiedError(ItemError):

@@ -19,6 +19,7 @@ from .holds import Hold
 from .merging.value import Value
 from .open_map import OpenMap
 from .output import read_output
+from .payload.serialize import unpickle_items
 from .plan import Plan, plan_of, room_for
 from .replay import replay
 from .report.progress import Progress
@@ -67,7 +68,9 @@ class CondorMap:
         self._steering = Steering(open_map, self._patient_waiter)
         self._adding = Adding(open_map, self._steering)
         kept = record.reduce != "discard"
-        self._results = Results(path, self._state, self._waiter, with_input=with_input, kept=kept)
+        self._results = Results(
+            path, self._state, self._waiter, with_input=with_input, kept=kept, inputs=self._inputs
+        )
         self._value = Value(open_map, self._results, self._waiter, self.remove)
 
     def __repr__(self) -> str:
@@ -75,9 +78,8 @@ class CondorMap:
             counts = ", ".join(f"{n} {state.value}" for state, n in sorted(self.status.items()))
         except CondormapError as error:
             counts = f"unknown, {type(error).__name__}"
-        return (
-            f"<CondorMap {self.tag}: {self._record.function} over {len(self)} items: {counts or 'finished'}>"
-        )
+        name, what = type(self).__name__, self._record.function
+        return f"<{name} {self.tag}: {what} over {len(self)} items: {counts or 'finished'}>"
 
     # -- results ---------------------------------------------------------------------------------------------
 
@@ -261,6 +263,10 @@ class CondorMap:
                 error.add_note(f"condormap: {len(held)} jobs are on hold; this is the first")
             raise error
         return True
+
+    def _inputs(self, items: Iterable[int]) -> Iterator[Any]:
+        """Yield items as the user gave them."""
+        return unpickle_items(self.path, items)
 
     def _waiter(self) -> Waiter:
         """Begin a wait for results, which too many failures end."""

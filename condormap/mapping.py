@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from . import timings
 from .address import PoolAddress
-from .capacity import jobs_at_once
 from .catalog import remove_finished
-from .condor import connect
 from .errors import InvalidInputError
-from .folders import store
-from .folders.tags import check_tag, new_map
 from .handle import CondorMap
-from .merging.value import check_value_options, checked_reducer, write_value_options
+from .making import Content, Request, make_map
 from .names import WithNames
 from .options import make_options
-from .payload.chunks import plan_chunks
-from .payload.serialize import (
-    describe_function,
-    modules_by_value,
-    pickled_by_value,
-    write_function,
-    write_items,
-)
-from .payload.transfer import decide
-from .plan import plan_of, room_for
-from .pool.choose import choose_pool
+from .payload.serialize import write_items
+from .plan import Plan
 from .pool.personal import PersonalPool
-from .preparing import write_submission
-from .report.progress import check_wanted
-from .submitting import submit_or_discard
 
 
 @WithNames
@@ -128,55 +110,34 @@ def condormap(
     [0, 1, 4, 9, 16]
     """
     _check_call(func, iterables, common)
-    reduces = check_value_options(reduce, keep, until, on_complete, with_input)
-    reducer = None if reduce is None else checked_reducer(reduce)
-    job_options = make_options(options)
-    chunking = partial(plan_chunks, chunksize=chunksize, max_jobs=max_jobs, target_runtime=target_runtime)
-    chunking(0)  # refuses what is wrong
-    check_wanted(progress)
-    if tag is not None:
-        check_tag(tag)
-    address = choose_pool(pool, schedd)
-    condor = connect(address)
-    condor.start()
-    transfer = decide(condor, job_options)
-    with new_map(tag) as new:
-        with pickled_by_value(modules_by_value(condor, sent=transfer.sent)):
-            n_items = write_items(new.folder, iterables, strict=strict)
-            with store.storage_errors(new.final):
-                write_function(new.folder, partial(func, **common) if common else func)
-            write_value_options(new.folder, reducer, until, on_complete)
-        with store.storage_errors(new.final):
-            record = store.new_record(
-                new.id,
-                new.tag,
-                n_items,
-                len(iterables) > 1,
-                describe_function(func),
-                address,
-                function_id=timings.function_id(func),
-                reduce=reduces,
-            )
-            seconds = timings.known(record.function_id)
-            if dry_run:
-                at_once, problems = room_for(condor, job_options)
-                planned = chunking(n_items, slots=at_once, seconds=seconds)
-                return plan_of(  # type: ignore[return-value]
-                    new.folder, record, planned, condor, job_options, at_once, problems, seconds
-                )
-            store.write_record(new.folder, record)
-            store.make_log(new.folder, record)
-            submission = None
-            if n_items:
-                slots = jobs_at_once(condor, job_options)
-                chunks = chunking(n_items, slots=slots, seconds=seconds)
-                submission = write_submission(
-                    new.folder, new.final, record, chunks, job_options, slots=slots, transfer=transfer
-                )
-            os.rename(new.folder, new.final)
-        if submission is not None:
-            submit_or_discard(condor, submission, lock=new.lock, folder=new.final)
-    return CondorMap(new.final, with_input=with_input, progress=progress)
+    request = Request(
+        chunksize=chunksize,
+        max_jobs=max_jobs,
+        target_runtime=target_runtime,
+        reduce=reduce,
+        keep=keep,
+        until=until,
+        on_complete=on_complete,
+        with_input=with_input,
+        tag=tag,
+        pool=pool,
+        schedd=schedd,
+        progress=progress,
+        options=make_options(options),
+    )
+
+    def content(*_: Any) -> Content:
+        return Content(
+            function=partial(func, **common) if common else func,
+            write_items=lambda folder: write_items(folder, iterables, strict=strict),
+            star=len(iterables) > 1,
+            known_as=func,
+        )
+
+    made = make_map(request, content, dry_run=dry_run)
+    if isinstance(made, Plan):
+        return made  # type: ignore[return-value]
+    return CondorMap(made, with_input=with_input, progress=progress)
 
 
 def map(func: Callable[..., Any], /, *iterables: Iterable[Any], **options: Any) -> list[Any]:

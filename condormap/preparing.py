@@ -38,6 +38,7 @@ from .in_job.preflight import NEEDS_FILE
 from .options import JobOptions
 from .payload import extra_files
 from .payload.bundle import RUN_ARCHIVE, bundle
+from .payload.item_files import write_item_files
 from .payload.slices import write_slices
 from .payload.transfer import Transfer
 from .submission import (
@@ -94,6 +95,9 @@ def write_submission(
         submission = load_submission(new)
         if transfer.sent:
             _write_what_is_sent(submission, lib)
+            if record.executes:
+                items = [submission.items(chunk) for chunk in range(len(submission.chunks))]
+                write_item_files(folder, submission.folder, items)
         describe(submission, final / SUBMISSIONS_FOLDER / number, record, lib, slots)
         os.rename(new, parent / number)
     return dataclasses.replace(submission, folder=final / SUBMISSIONS_FOLDER / number)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +64,8 @@ class Results:
         A result is a pair (item, result).
     kept : bool
         There are results: they were not only merged.
+    inputs : callable or None
+        Yields the items, of which it is given the indices; None for those of the folder's store.
     """
 
     def __init__(
@@ -73,8 +76,9 @@ class Results:
         *,
         with_input: bool = False,
         kept: bool = True,
+        inputs: Callable[[Iterable[int]], Iterator[Any]] | None = None,
     ) -> None:
-        self.path = path
+        self._inputs = inputs or partial(unpickle_items, path)
         self.state = state
         self.new_waiter = new_waiter
         self.with_input = with_input
@@ -178,7 +182,7 @@ class Results:
         if not self.with_input:
             return values
         items = range(item, item + len(values))
-        return list(zip(unpickle_items(self.path, items), values, strict=True))
+        return list(zip(self._inputs(items), values, strict=True))
 
     def error(self, item: int) -> BaseException | None:
         """Return why an item has no result; None where it has one, or may still get one."""
@@ -218,7 +222,7 @@ class Results:
         return Item(item, state.item_state(item), host, number, self.error(item), self)
 
     def _input(self, item: int) -> Any:
-        (value,) = unpickle_items(self.path, (item,))
+        (value,) = self._inputs((item,))
         return value
 
 

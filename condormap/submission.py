@@ -18,6 +18,7 @@ from pathlib import Path
 from .errors import InvalidInputError, StorageError
 from .folders.paths import current_folder
 from .folders.store import MapRecord, write_json
+from .in_job.command import INPUTS, RESULTS
 from .in_job.payload import (
     CHUNKS_FILE,
     FILES_PER_FOLDER,
@@ -171,7 +172,11 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
         "universe": "vanilla",
         "executable": escape(one_line("the path of this Python", python)),
         "transfer_executable": "False",
-        **(_commands_if_sent(submission, final) if submission.sent else _commands_if_shared(final, lib)),
+        **(
+            _commands_if_sent(submission, final, record)
+            if submission.sent
+            else _commands_if_shared(final, lib)
+        ),
         "environment": quote(passed_on | dict(submission.options.environment)),
         "log": escape(one_line("the path of the event log", record.log(final.parent.parent))),
         "output": f"{stdio}/$(shard)/$(chunk).out",
@@ -198,7 +203,7 @@ def _commands_if_shared(folder: Path, lib: Path) -> dict[str, str]:
     }
 
 
-def _commands_if_sent(submission: Submission, folder: Path) -> dict[str, str]:
+def _commands_if_sent(submission: Submission, folder: Path, record: MapRecord) -> dict[str, str]:
     """Return the commands for jobs that are sent what is in the submission's folder: `condormap.in_job.place`."""
     if not _SENDABLE.fullmatch(str(folder)):
         raise InvalidInputError(
@@ -209,13 +214,17 @@ def _commands_if_sent(submission: Submission, folder: Path) -> dict[str, str]:
     saved = f"{SAVED}/$(shard)/$(chunk)" if (submission.folder / SAVED / "0").exists() else SAVED
     slice = f"{SLICES}/$(shard)/{SLICE}$(chunk)"
     sent = [SENT_FOLDER, SENT_OUTCOME, slice, f"{saved}/{CHECKPOINTS}"]
+    brought = [SENT_OUTCOME, CHECKPOINTS]
+    if record.executes:
+        sent += [*RESULTS, f"{INPUTS}/$(shard)/$(chunk)/{INPUTS}"]
+        brought = [*RESULTS, *brought]  # in this order: when an outcome is here, its files are
     outcome = f"{here}/outcomes/$(shard)/$(chunk).{_EARLIER_STARTS}"
     return {
         "arguments": _arguments(f"{SENT_FOLDER}/{RUN_ARCHIVE}", spec, "$(chunk)", _JOB, _EARLIER_STARTS),
         "should_transfer_files": "YES",
         "when_to_transfer_output": "ON_EXIT_OR_EVICT",
         "transfer_input_files": ", ".join(f"{here}/{name}" for name in sent),
-        "transfer_output_files": f"{SENT_OUTCOME}, {CHECKPOINTS}",
+        "transfer_output_files": ", ".join(brought),
         "transfer_output_remaps": f'"{SENT_OUTCOME}={outcome}"',
         "initialdir": escape(str(folder.parents[1])),  # where the checkpoints go
     }

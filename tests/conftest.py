@@ -20,7 +20,7 @@ from condormap.condor import connect
 from condormap.folders.paths import daemons_folder
 from condormap.pool.personal import PersonalPool
 
-pytest_plugins = ["in_job"]
+pytest_plugins = ["in_job", "mappers"]
 
 
 def pytest_configure() -> None:

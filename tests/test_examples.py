@@ -1,4 +1,4 @@
-"""Every example runs by one command, and leaves its picture."""
+"""Every example runs by one command, and leaves a file: its picture, or what it has found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(condormap.__file__).parents[1]
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
-def test_an_example_runs_and_leaves_its_picture(example: Path, tmp_path: Path) -> None:
+def test_an_example_runs_and_leaves_its_file(example: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     (home / "daemons").symlink_to(daemons_folder())
@@ -31,6 +31,7 @@ def test_an_example_runs_and_leaves_its_picture(example: Path, tmp_path: Path) -
         timeout=120,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines()[-1].endswith(f"{tmp_path}/output/{example.stem}.png")
-    assert (tmp_path / "output" / f"{example.stem}.png").stat().st_size > 10_000
+    file = Path(run.stdout.splitlines()[-1].rpartition(": ")[2])
+    assert (file.parent, file.stem) == (tmp_path / "output", example.stem)
+    assert file.stat().st_size > 10_000
     assert os.listdir(home / "maps") == []

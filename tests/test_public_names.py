@@ -23,6 +23,7 @@ def test_the_public_names() -> None:
     assert condormap.__all__ == [
         "CondorExecutor",
         "CondorMap",
+        "CondorMapper",
         "Item",
         "ItemState",
         "Job",
@@ -31,6 +32,7 @@ def test_the_public_names() -> None:
         "JobOptions",
         "JobStatus",
         "MapPool",
+        "Outcome",
         "PersonalPool",
         "checkpoint",
         "clean",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import cloudpickle
 from ..errors import SerializationError
 from ..in_job.packed import Buffers
 from ..payload.serialize import describe_function
+from ..payload.stand_in import in_job
 
 #: What an executor's file of cancelled calls is called, in the folder `OWN` of its map.
 CANCELLED_FILE = "cancelled"
@@ -36,29 +36,7 @@ class CallerInJob:
         """Be a function, as which it is pickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return in_job("Caller"), (str(self._cancelled),)
-
-
-def in_job(name: str) -> Any:
-    """Return what becomes, in the job, something of `condormap.in_job.calls` in the bundle."""
-    return _InJob(getattr, _InJob(importlib.import_module, "condormap_job.calls"), name)
-
-
-class _InJob:
-    """Stands for what a function returns in the job."""
-
-    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
-        self._function = function
-        self._args = args
-
-    def __repr__(self) -> str:
-        return str(self._args[-1])
-
-    def __call__(self, *_: Any) -> None:
-        """Be something that can be called, as pickle demands."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._function, self._args
+        return in_job("calls", "Caller"), (str(self._cancelled),)
 
 
 class PickledCall:

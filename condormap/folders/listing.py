@@ -63,6 +63,8 @@ class MapInfo:
         """How far it is, in words."""
         if self.damage:
             return self.damage
+        if self.items and not self.jobs:
+            return "not submitted yet"
         if self.ended is None:
             return f"{self.jobs} jobs; the event log is not on this machine"
         if self.finished:

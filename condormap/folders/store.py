@@ -11,6 +11,8 @@
             needs.json          what it needs                                  (see condormap.in_job.preflight)
             items.*             the items                                      (see condormap.in_job.items)
             checkpoints/        what items have saved                          (see condormap.in_job.keeping)
+            outputs/, kept/, mapper.pkl, draft.json
+                                of a CondorMapper                              (see condormap.mapper)
             reducer.pkl         the reducer for the jobs, if there is one
             reduce/, complete/  what becomes of the results     (see condormap.merging)
             events.log          HTCondor's event log of all submissions
@@ -79,6 +81,8 @@ class MapRecord:
         The event log; None for ``events.log`` in the map's folder.
     reduce : str or None
         For a map with a reducer, what is done with the results besides: ``"keep"`` or ``"discard"``.
+    executes : bool
+        It is a `CondorMapper`: its items are tasks for an executable.
     """
 
     id: str
@@ -93,6 +97,7 @@ class MapRecord:
     schedd: str | None
     event_log: str | None
     reduce: str | None = None
+    executes: bool = False
 
     @property
     def address(self) -> PoolAddress:
@@ -237,9 +242,13 @@ def new_record(
     *,
     function_id: str = "",
     reduce: str | None = None,
+    executes: bool = False,
+    log: Path | None = None,
 ) -> MapRecord:
-    """Return the record of a map that is being made now."""
-    logs = log_folder()
+    """Return the record of a map that is being made now; `log` is its event log, or the folder of it."""
+    logs = log_folder() if log is None else log if log.is_dir() else None
+    if logs is not None:
+        log = logs / f"condormap-{id}.log"
     return MapRecord(
         id=id,
         tag=tag,
@@ -251,8 +260,9 @@ def new_record(
         config_file=str(address.config_file) if address.config_file else None,
         collector=address.collector,
         schedd=address.schedd,
-        event_log=str(logs / f"condormap-{id}.log") if logs else None,
+        event_log=str(log) if log else None,
         reduce=reduce,
+        executes=executes,
     )
 
 
@@ -266,7 +276,9 @@ def make_log(folder: Path, record: MapRecord) -> None:
     except OSError as error:
         if record.event_log is None:
             raise
-        advice = "set CONDORMAP_LOG_DIR to a folder that you and the schedd can write, or unset it"
+        advice = (
+            "log= or CONDORMAP_LOG_DIR has to name a new file, or a folder, that you and the schedd can write"
+        )
         raise StorageError(error.errno, f"{error.strerror}; {advice}", str(log)) from error
 
 

@@ -60,6 +60,7 @@ from .shared import (
     COLUMN_NAMES,
     FAILED,
     FINISHED,
+    GROUP,
     KEPT,
     LOADED,
     PRINTED,
@@ -171,6 +172,8 @@ class Supervisor:
             status = self._follow(asks)
         finally:
             kill_group(self.worker)
+            if memory.counters[GROUP]:
+                kill_group(memory.counters[GROUP])
         for end in (asks, ask, acks, self.ack):
             os.close(end)
         if memory.counters[LOADED]:
@@ -300,7 +303,7 @@ class Supervisor:
             "loading": loading,
             "limit": None if self.overdue is None else self.limit,
             "storing": counters[FAILED] == 2,
-            "printed": tails((counters[PRINTED], counters[PRINTED + 1])),
+            "printed": self._printed(),
             "deaths": self.deaths[item],
         }
         data = json.dumps(death).encode()
@@ -309,6 +312,15 @@ class Supervisor:
         else:
             write_shared(self.out, [item], DIED, data)
             self.todo = self.todo[1:]
+
+    def _printed(self) -> tuple[str, str]:
+        """Return the ends of what the item of a dead worker has printed, or the executable that it ran."""
+        counters = self.memory.counters
+        if counters[GROUP]:
+            from .command import tails_of_runs
+
+            return tails_of_runs(os.environ["_CONDOR_SCRATCH_DIR"])
+        return tails((counters[PRINTED], counters[PRINTED + 1]))
 
     def _record_for_all(self, state: str, data: bytes) -> None:
         """Record that the function cannot be loaded, and be done; if it never could, no other job needs to try."""

@@ -23,6 +23,7 @@ FAILED = 5  # 1 when the worker itself failed between two items, 2 when it did s
 PRINTED = 6  # and 7: how far standard output and error were written when the current item began, or before
 KEPT = 8  # 1 when an item has saved a checkpoint, or gone on from one
 AGAIN = 9  # 1 when another worker is to compute the new items one by one, 2 when it is to add none up
+GROUP = 10  # the processes of the executable that the current item runs; 0 without one
 _COUNTERS = 128  # bytes
 
 COLUMN_NAMES = tuple(COLUMNS)
@@ -45,7 +46,7 @@ class SharedMemory:
 
     def clear(self) -> None:
         """Forget every record; nobody writes meanwhile."""
-        for counter in (LOADED, WRITES, FAILED, KEPT, AGAIN):
+        for counter in (LOADED, WRITES, FAILED, KEPT, AGAIN, GROUP):
             self.counters[counter] = 0
         self.forget_records()
         self.spill.seek(0)

@@ -36,13 +36,15 @@ def describe(
         summary = "".join(traceback.format_exception_only(of, error)).strip()
     except BaseException as failure:  # whatever it made of itself
         text = summary = f"{name} (it cannot be shown: {type(failure).__name__})"
+    command = vars(error)["told"] if name == "condormap_job.command.CommandFailed" else None
     return {
         "type": name,
         "summary": _shortened(summary),
         "traceback": _shortened(text),
         "while": while_doing,
         "printed": printed,
-        "pickle": pickle_error(error),
+        "pickle": pickle_error(error) if command is None else None,
+        "command": command,
     }
 
 

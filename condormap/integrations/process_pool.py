@@ -14,8 +14,8 @@ from typing import Any, Generic, Self, TypeVar
 
 from ..address import PoolAddress
 from ..executor.executor import CondorExecutor
-from ..executor.sending import in_job
 from ..payload.chunks import plan_chunks
+from ..payload.stand_in import in_job
 from ..pool.personal import PersonalPool
 
 T = TypeVar("T")
@@ -164,7 +164,7 @@ class MapPool:
         items = list(iterable)
         size = "auto" if chunksize is None else chunksize
         chunks = plan_chunks(len(items), chunksize=size, slots=self.size if items else 1)
-        run = in_job(how)
+        run = in_job("calls", how)
         futures = [self._each.submit(run, func, items[chunk.start : chunk.stop]) for chunk in chunks]
 
         def results() -> list[T]:

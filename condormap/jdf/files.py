@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ..condor import LATER
+from ..line_ends import how_to_convert, is_script_of_windows
 from .split import Block
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_LONGEST_FIRST_LINE = 4096  # bytes; that of a program that is no script may be all of it
 _DEFINES = r"\s*{}\s*(?:\+\S{{0,2}}|@)?="
 
 # The commands that name files, each with the other names that HTCondor knows it by.
@@ -101,10 +101,10 @@ def check_files(block: Block, expanded: Mapping[str, str], folder: Path, names: 
             raise block.error(f"{command}: {path} is a folder, not a program", line)
         if command == "executable" and path.stat().st_size == 0:
             raise block.error(f"{command}: {path} is empty", line)
-        if command == "executable" and _is_script_of_windows(path):
+        if command == "executable" and is_script_of_windows(path):
             raise block.error(
                 f"{command}: {path} is a script with the line ends of Windows (CRLF), so its interpreter would"
-                f" not be found: convert it (dos2unix {path.name}, or sed -i 's/\\r$//' {path.name})",
+                f" not be found: convert it ({how_to_convert(path)})",
                 line,
             )
 
@@ -125,15 +125,6 @@ def _paths(values: Mapping[str, str], folder: Path, initial: Path) -> Iterator[t
 def _known(path: str) -> bool:
     """Tell whether the path is known now, and not only when the job is in the queue or is matched."""
     return "$$" not in path and LATER not in path
-
-
-def _is_script_of_windows(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            first = file.readline(_LONGEST_FIRST_LINE)
-    except OSError:  # whoever transfers it may read it
-        return False
-    return first.startswith(b"#!") and first.endswith(b"\r\n")
 
 
 def _on_path(path: Path) -> str:

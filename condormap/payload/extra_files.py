@@ -92,14 +92,19 @@ def link(files: Iterable[str], folder: Path) -> None:
     for file in files:
         target = folder / name_of(file)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not os.path.isdir(file):
-            target.symlink_to(file)
-            continue
-        for source, below, names in _walk(file):
-            here = target / below
-            here.mkdir()
-            for name in names:
-                (here / name).symlink_to(f"{source}/{name}")
+        link_one(file, target)
+
+
+def link_one(file: str, target: Path) -> None:
+    """Put a link to a file there, or, for a folder, a folder with a link to each single file in it."""
+    if not os.path.isdir(file):
+        target.symlink_to(file)
+        return
+    for source, below, names in _walk(file):
+        here = target / below
+        here.mkdir()
+        for name in names:
+            (here / name).symlink_to(f"{source}/{name}")
 
 
 def _walk(top: str) -> Iterator[tuple[str, str, list[str]]]:

@@ -82,7 +82,7 @@ def pickle_function(function: Callable[..., Any], buffers: Buffers) -> tuple[byt
             "in the state that it has now: all jobs will draw the same numbers. Make it inside of the function, "
             "from a seed that each item has: numpy.random.default_rng([seed, i])",
             SharedRandomStateWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
     return file.getvalue(), pickler.needs()
 

@@ -167,10 +167,9 @@ def write_items(
     StorageError
         The store can't be written. What the iterables raise while they are read comes as it is.
     """
-    items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
     writer = _ItemWriter(folder, after)
     try:
-        writer.write(_unless_ragged(items, strict))
+        writer.write(zipped(iterables, strict=strict))
     finally:
         writer.close()
     return writer.n_items
@@ -310,14 +309,14 @@ def unpickle_items(folder: Path, items: Iterable[int]) -> Iterator[Any]:
             yield loaded
 
 
-def _unless_ragged(items: Iterator[Any], strict: bool) -> Iterator[Any]:
-    """Yield the items; with `strict`, turn the complaint of `zip` into our own."""
-    if not strict:
-        return items
-    return _strict(items)
+def zipped(iterables: Sequence[Iterable[Any]], *, strict: bool = False) -> Iterator[Any]:
+    """Return the items that some iterables are: elements of one, or tuples; `strict` refuses different lengths."""
+    items = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=strict)
+    return _strict(items) if strict else items
 
 
 def _strict(items: Iterator[Any]) -> Iterator[Any]:
+    """Yield the items; turn the complaint of `zip` into our own."""
     for count in itertools.count():
         try:
             item = next(items)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import (
+    CommandError,
     ItemDiedError,
     ItemError,
     ItemTimeoutError,
+    MissingOutputError,
     PreflightError,
     RemoteError,
     RemoteTraceback,
 )
 from ..holds import as_items
+from ..in_job.outcome import Outcome
 from ..in_job.thrown import unpickle_error
 
+_TAIL = 2000  # characters of standard error in a message
 _PREFLIGHT_ADVICE = (
     "Nothing was computed there. Give the jobs the Python and the modules that the function needs (environment=), "
     "or machines that have them (requirements=), and m.retry()"
@@ -33,6 +39,8 @@ def raised(where: str, told: Mapping[str, Any]) -> BaseException:
     told : mapping
         What `condormap.in_job.thrown.describe` said of it.
     """
+    if told["command"] is not None:
+        return failed_command(where, told["command"])
     error = _original(where, told)
     if told["while"]:
         error.add_note(f"condormap: raised while {told['while']}")
@@ -40,6 +48,46 @@ def raised(where: str, told: Mapping[str, Any]) -> BaseException:
     if told["others"]:
         error.add_note(f"condormap: that job had {', '.join(told['others'])}")
     _note_output(error, told["printed"])
+    return error
+
+
+def failed_command(where: str, told: Mapping[str, Any]) -> CommandError:
+    """Return the error of an executable that failed.
+
+    Parameters
+    ----------
+    where : str
+        The item, its job, the machine.
+    told : mapping
+        What `condormap.in_job.command.CommandFailed` said.
+    """
+    outcome = Outcome(*told["outcome"])
+    command, stderr = shlex.join(outcome.command), outcome.stderr.strip()[-_TAIL:]
+    if told["missing"]:
+        of: type[CommandError] = MissingOutputError
+        text = (
+            f"`{command}` succeeded, but did not write {', '.join(told['missing'])} (outtmpl=) in its folder"
+        )
+    else:
+        of = CommandError
+        text = f"`{command}` {how_ended(outcome.exit_code)}"
+    error = of(
+        f"{where}: {told['start'] or text}"
+        + (f". The end of its standard error:\n{stderr}" if stderr else ""),
+        outcome=outcome,
+    )
+    if outcome.exit_code == -signal.SIGKILL:
+        error.add_note("condormap: the kernel kills so when memory runs out: ask for more with memory=")
+    for word in outcome.command[1:]:
+        if word not in told["inputs"] and os.path.exists(word):
+            error.add_note(
+                f"condormap: {word!r} is a file here, but an item runs in a folder of its own: given as "
+                f"Path({word!r}), the file is there too"
+            )
+    if not stderr and (stdout := outcome.stdout.strip()):
+        error.add_note(f"condormap: the end of its standard output:\n{stdout[-_TAIL:]}")
+    for path in outcome.outputs.values():
+        error.add_note(f"condormap: what it had written is kept: {path}")
     return error
 
 
@@ -61,7 +109,7 @@ def unloadable(where: str, told: Mapping[str, Any], job: str, items: Sequence[in
         wanted = ".".join(map(str, told["python"]))
         text = f"the function is code of Python {wanted}, which {told['executable']} cannot run"
     elif "exit" in told:
-        text = f"the worker process {_how(told['exit'])} while it loaded the function"
+        text = f"the worker process {how_ended(told['exit'])} while it loaded the function"
         text += f". The end of its standard error:\n{told['printed'][1]}" if told["printed"][1] else ""
     else:
         what = told["while"].rpartition(" ")[2]  # unpickling the function, loading the reducer
@@ -101,7 +149,7 @@ def _note_output(error: BaseException, printed: Sequence[str]) -> None:
 def died(where: str, told: Mapping[str, Any]) -> ItemError:
     """Return the error of an item that did not outlive its computation."""
     code, (out, err) = told["exit"], told["printed"]
-    how = _how(code)
+    how = how_ended(code)
     of: type[ItemError] = ItemDiedError
     if told["limit"] is not None:
         of = ItemTimeoutError
@@ -122,7 +170,7 @@ def died(where: str, told: Mapping[str, Any]) -> ItemError:
     return error
 
 
-def _how(code: int) -> str:
+def how_ended(code: int) -> str:
     """Return how a process ended."""
     return f"was killed by signal {-code} ({_signal_name(-code)})" if code < 0 else f"exited with code {code}"
 
