@@ -33,14 +33,14 @@ demo: setup  ## Run the logistic map on a personal pool, and draw its bifurcatio
 
 # Two processes, each with a pool of its own: most tests wait for HTCondor.
 test: setup  ## Run the whole test suite on real HTCondor daemons.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all:  ## Run the suite on every Python from 3.11 on this machine; TESTS= to run some of it.
 	@pythons=$$($(PYTHON) .ci/pythons.py) || exit 1; \
 	echo "$$pythons" | while read -r version python; do \
 		echo "Python $$version, $$python"; \
 		$(MAKE) setup PYTHON=$$python VENV=.venv-$$version && \
-		.venv-$$version/bin/python -m pytest -n 2 --dist loadfile $(TESTS) </dev/null || exit 1; \
+		.venv-$$version/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS) </dev/null || exit 1; \
 	done
 
 judges: setup  ## Run more of dask's own tests with the executor as their scheduler; takes long.

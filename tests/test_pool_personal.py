@@ -69,6 +69,13 @@ def everything_of(pool: PersonalPool) -> list[psutil.Process]:
     return [guard, *guard.children(recursive=True)]
 
 
+def is_sleep(process: psutil.Process) -> bool:
+    try:
+        return process.name() == "sleep"
+    except psutil.NoSuchProcess:
+        return False
+
+
 def schedd_of(pool: PersonalPool) -> psutil.Process:
     """The oldest process of that name: it forks to answer queries."""
     schedds = []
@@ -156,7 +163,10 @@ def test_a_context_manager_uses_a_folder_of_its_own_and_removes_it(tmp_path: Pat
 
 
 def test_it_listens_on_the_loopback_only(pool: PersonalPool) -> None:
-    connections = [each for process in everything_of(pool) for each in process.net_connections("inet")]
+    connections = []
+    for process in everything_of(pool):
+        with contextlib.suppress(psutil.NoSuchProcess):  # of a job that has just ended
+            connections += process.net_connections("inet")
     listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
 
@@ -277,7 +287,7 @@ def test_stop_ends_jobs_and_whatever_they_started(detached: PersonalPool) -> Non
     pids = detached.folder / "pids"
     log = submit(detached, f"setsid -f sleep 1000 & echo $$ > {pids}; exec sleep 1000")
     until(lambda: happened(log, 1) and pids.exists())
-    until(lambda: sum(each.name() == "sleep" for each in everything_of(detached)) == 2)
+    until(lambda: sum(is_sleep(each) for each in everything_of(detached)) == 2)
     processes = everything_of(detached)
     detached.stop()
     assert gone(processes)
@@ -299,9 +309,10 @@ def test_a_crash_of_everything_is_recovered_with_the_queue_intact(detached: Pers
     running = submit(detached, f"test -e {detached.folder}/again || sleep 1000")
     until(lambda: happened(running, 1))
     crashed = everything_of(detached)
-    daemons = [each for each in crashed if each.name() != "sleep"]
+    daemons = [each for each in crashed if not is_sleep(each)]
     for process in daemons:  # the job stays behind, an orphan
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended with its parent
+            process.kill()
     until(lambda: gone(daemons))
     assert not detached.running
     (detached.folder / "again").touch()
