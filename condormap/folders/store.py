@@ -9,7 +9,8 @@
             lock                whoever changes the map locks it               (see condormap.folders.locks)
             func.pkl            the function
             needs.json          what it needs                                  (see condormap.in_job.preflight)
-            items.*             the items                                      (see condormap.in_job.items)
+            items.*             the items                                      (see condormap.in_job.items,
+                                                                                    condormap.payload.carried)
             checkpoints/        what items have saved                          (see condormap.in_job.keeping)
             outputs/, kept/, mapper.pkl, draft.json
                                 of a CondorMapper                              (see condormap.mapper)

@@ -29,6 +29,7 @@ from ..in_job.items import INDEX_FILE, ITEMS_FILE, end_of, read_blocks
 from ..in_job.packed import Buffers, packed_parts, read_packed
 from ..in_job.packed import load as load_packed
 from ..in_job.payload import FUNCTION_FILE, array_bytes, write_all
+from .carried import MARK_FILE, stands_for_data
 from .needs import pickle_function, write_needs
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def write_items(
     StorageError
         The store can't be written. What the iterables raise while they are read comes as it is.
     """
-    writer = _ItemWriter(folder, after)
+    writer = _ItemWriter(folder, after, star=len(iterables) > 1)
     try:
         writer.write(zipped(iterables, strict=strict))
     finally:
@@ -179,7 +180,14 @@ class _Kinds(dict[type, type | None]):
     """The type of an item -> the kind of run that it belongs to: int for all numbers of Python, or numpy's type.
 
     Numbers are small and their pickles can be read wherever they were written, so many may share one pickle.
+
+    Attributes
+    ----------
+    carry : bool
+        Whether there was one that stands for data (`carried`).
     """
+
+    carry = False
 
     def __missing__(self, of: type) -> type | None:
         kind: type | None = None
@@ -187,6 +195,7 @@ class _Kinds(dict[type, type | None]):
             kind = int
         elif of.__module__ == "numpy" and (numpy := sys.modules.get("numpy")):
             kind = of if issubclass(of, (numpy.number, numpy.bool_)) else None
+        self.carry |= stands_for_data(of)
         self[of] = kind
         return kind
 
@@ -199,8 +208,9 @@ def _as_array(run: list[Any]) -> Any:
 class _ItemWriter:
     """Appends items to the store."""
 
-    def __init__(self, folder: Path, after: int) -> None:
+    def __init__(self, folder: Path, after: int, star: bool) -> None:
         self.n_items = after
+        self._star = star
         self._folder = folder
         with storage_errors(folder):
             index_end, self._end = end_of(folder, after) if after else (0, 0)
@@ -226,6 +236,9 @@ class _ItemWriter:
         kind = None
         for item in items:
             before, kind = kind, kinds[type(item)]
+            if self._star and not kinds.carry:
+                for each in item:
+                    kinds[type(each)]
             if run and (kind is not before or len(run) == _MOST_IN_RUN):
                 self._write_run(run, before)
                 run = []
@@ -238,6 +251,8 @@ class _ItemWriter:
         self._flush()
         with storage_errors(self._folder):
             write_all(self._index, array_bytes(self._entries))
+            if kinds.carry:
+                (self._folder / MARK_FILE).touch()
 
     def _write_run(self, run: list[Any], kind: type | None) -> None:
         if len(run) == 1:

@@ -12,8 +12,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import cloudpickle
+
 from ..in_job.items import INDEX_FILE, ITEMS_FILE
+from ..in_job.packed import Buffers, packed_parts
 from ..in_job.payload import FILES_PER_FOLDER, array_bytes, array_from, make_shards, runs_of
+from . import carried
+from .serialize import unpickle_items
 
 _PIECE = 1 << 20  # bytes that are copied at once
 
@@ -31,14 +36,40 @@ def write_slices(store: Path, folder: Path, chunks: Iterable[Sequence[int]], pre
         The items of each chunk, ascending.
     prefix : str
         How the name of a slice begins.
+
+    Raises
+    ------
+    StorageError
+        The items stand for more data (`carried`) than there is room for.
     """
+    limit = carried.Limit(store) if (store / carried.MARK_FILE).exists() else None
     with (store / ITEMS_FILE).open("rb", buffering=1 << 18) as file:
         cutter = _Cutter(file, array_from((store / INDEX_FILE).read_bytes()))
         for chunk, items in enumerate(chunks):
             if chunk % FILES_PER_FOLDER == 0:
                 make_shards(folder, chunk + 1)
             with open(f"{folder}/{chunk // FILES_PER_FOLDER}/{prefix}{chunk}", "wb") as out:
-                cutter.cut(items, out)
+                if limit is None:
+                    cutter.cut(items, out)
+                else:
+                    _write_with_data(store, items, out, limit)
+
+
+def _write_with_data(store: Path, items: Sequence[int], out: BinaryIO, limit: carried.Limit) -> None:
+    """Write the slice of these items, each with the data that it stands for."""
+    index = array("Q")
+    at = 0
+    for number, item in zip(items, unpickle_items(store, items), strict=True):
+        if not index or index[-2] != number:
+            index.extend((number, at))
+        buffers = Buffers()
+        data = cloudpickle.dumps(carried.with_data(item), protocol=5, buffer_callback=buffers)
+        for part in packed_parts(data, buffers.kept) if buffers.kept else [data]:
+            limit.take(len(part))
+            out.write(part)
+            at += len(part)
+        index.extend((number + 1, at))
+    out.write(array_bytes(index) + array_bytes(array("Q", (0, at))))
 
 
 class _Cutter:

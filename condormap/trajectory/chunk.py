@@ -61,6 +61,23 @@ class Chunk:
     rep: str | None = None
     data: Any = field(default=None, compare=False, repr=False)
 
+    def with_data(self) -> Chunk:
+        """Return the chunk with its frames, for a job that does not see the file: a part of the file, or arrays.
+
+        `condormap` does so by itself where the jobs are sent their files.
+
+        Raises
+        ------
+        TrajectoryChangedError, TrajectoryDamagedError
+            As for `read`.
+        """
+        from .carrying import with_data
+
+        return with_data(self)
+
+    def __condormap_sent__(self) -> Chunk:
+        return self.with_data()
+
     def split(self, most: int) -> Iterator[Chunk]:
         """Yield chunks of at most `most` frames that together are this one: to keep memory low within a job."""
         for start in range(0, self.n_out, most):
@@ -73,3 +90,12 @@ class Chunk:
                 out_start=self.out_start + start,
                 n_out=stop - start,
             )
+
+
+class Chunks(tuple[Chunk, ...]):
+    """The chunks of one job."""
+
+    __slots__ = ()
+
+    def __condormap_sent__(self) -> Chunks:
+        return Chunks(chunk.with_data() for chunk in self)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError
 from ..options import megabytes
-from .chunk import Chunk
+from .chunk import Chunk, Chunks
 
 if TYPE_CHECKING:
     from .described import Described
@@ -37,7 +37,7 @@ def chosen_size(
     return max(1, min(fits, math.ceil(sum(data.n_frames) / (_CHUNKS_PER_SLOT * slots))))
 
 
-def packed(chunks: Iterable[Chunk], most: int) -> list[tuple[Chunk, ...]]:
+def packed(chunks: Iterable[Chunk], most: int) -> list[Chunks]:
     """Return the chunks in groups of at most `most` frames, in order; one that alone has more is a group."""
     most = _positive("frames", most)
     groups: list[list[Chunk]] = []
@@ -48,7 +48,7 @@ def packed(chunks: Iterable[Chunk], most: int) -> list[tuple[Chunk, ...]]:
             n = 0
         groups[-1].append(chunk)
         n += chunk.n_out
-    return [tuple(group) for group in groups]
+    return [Chunks(group) for group in groups]
 
 
 def _positive(name: str, value: Any, otherwise: str = "") -> int:

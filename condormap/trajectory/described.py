@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidInputError, TrajectoryDamagedError, TrajectoryInputError
-from .chunk import Chunk
+from .chunk import Chunk, Chunks
 from .chunking import chosen_size, packed
 from .indices import Indices
 from .reading import Reader
@@ -176,7 +176,7 @@ class Described:
         memory: int | str | None = None,
         slots: int = 1,
         probe: Any = None,
-    ) -> list[tuple[Chunk, ...]]:
+    ) -> list[Chunks]:
         """Return the chunks, packed for jobs: those of short trajectories together, in order.
 
         Parameters

@@ -37,9 +37,9 @@ def read(chunk: Chunk, topology: Any) -> Any:
     TrajectoryDamagedError
         It can't be read there.
     """
-    rows, rows_back = _each_once(chunk.frames if chunk.data is None else chunk.data.positions)
-    atoms, atoms_back = (None, None) if chunk.atoms is None else _each_once(chunk.atoms)
-    found = _from_file(chunk, rows, atoms) if chunk.data is None else chunk.data.read(rows)
+    rows, rows_back = each_once(chunk.frames if chunk.data is None else chunk.data.positions)
+    atoms, atoms_back = (None, None) if chunk.atoms is None else each_once(chunk.atoms)
+    found = from_file(chunk, rows, atoms) if chunk.data is None else chunk.data.read(rows, atoms)
     arrays = {
         name: _arranged(values, rows_back, atoms_back if per_atom(name, chunk.rep) else None)
         for name, values in found.items()
@@ -52,7 +52,7 @@ def read(chunk: Chunk, topology: Any) -> Any:
     return mdtraj.Trajectory(
         arrays["xyz"],
         topology,
-        time=arrays["time"],
+        time=chunk.frames.array.astype(np.float32) if arrays["time"] is None else arrays["time"],
         unitcell_lengths=arrays["lengths"] if chunk.has_cells else None,
         unitcell_angles=arrays["angles"] if chunk.has_cells else None,
     )
@@ -80,7 +80,7 @@ class Reader:
         return read(chunk, self.topology)
 
 
-def _each_once(numbers: Any) -> tuple[Any, Any]:
+def each_once(numbers: Any) -> tuple[Any, Any]:
     """Return the numbers ascending, each once, and where each of the given ones is among them (None: as given)."""
     if numbers.is_ascending:
         return numbers.array, None
@@ -95,7 +95,8 @@ def _arranged(values: Any, rows: Any, atoms: Any) -> Any:
     return values if atoms is None else values[:, atoms]
 
 
-def _from_file(chunk: Chunk, rows: Any, atoms: Any) -> dict[str, Any]:
+def from_file(chunk: Chunk, rows: Any, atoms: Any) -> dict[str, Any]:
+    """Return arrays of the frames of a chunk: rows and atoms are ascending, each but once."""
     check_unchanged(chunk)
     try:
         if chunk.fields:

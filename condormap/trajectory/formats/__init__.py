@@ -42,8 +42,8 @@ class Arrays(NamedTuple):
     ----------
     xyz : array of float32, (frames, atoms, 3)
         Coordinates.
-    time : array of float32, (frames,)
-        Time.
+    time : array of float32, (frames,), or None
+        Time; None where the file has none, so that a frame's time is its number.
     lengths, angles : array of float32, (frames, 3), or None
         Unit cells; all zeros where a frame has none.
     """

@@ -15,6 +15,7 @@ from ...errors import TrajectoryDamagedError
 from . import Arrays, Info
 from .records import read_records
 
+_N_FRAMES_AT = 8  # in the header
 _ANGSTROM = np.float32(0.1)  # nm
 
 
@@ -64,7 +65,20 @@ def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
             if cells is not None:
                 cells[:, part] = _cells(records)
     xyz *= _ANGSTROM
-    return Arrays(xyz, np.asarray(frames, np.float32), *((None, None) if cells is None else cells))
+    return Arrays(xyz, None, *((None, None) if cells is None else cells))
+
+
+def cut(path: str, frames: Any, offsets: Any, most: int | None) -> tuple[Any, None] | None:
+    """Return the bytes of a file of just some frames; None where they are more than `most`."""
+    with open(path, "rb") as file:
+        layout = read_layout(file, path)
+        if most is not None and len(frames) * layout.record.itemsize > most:
+            return None
+        file.seek(0)
+        head = np.frombuffer(file.read(layout.start), np.uint8).copy()
+        head[_N_FRAMES_AT : _N_FRAMES_AT + 4].view(layout.record["x_size"])[0] = len(frames)
+        records = read_records(file, path, layout.start, layout.record, frames)
+    return np.concatenate([head, records.view(np.uint8)]), None
 
 
 def _cells(records: Any) -> tuple[Any, Any]:

@@ -118,8 +118,9 @@ def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
             for name in _UNITS
             if name in file
         }
-    time = found.get("time", np.asarray(frames, np.float32))
-    return Arrays(found["coordinates"], time, found.get("cell_lengths"), found.get("cell_angles"))
+    return Arrays(
+        found["coordinates"], found.get("time"), found.get("cell_lengths"), found.get("cell_angles")
+    )
 
 
 def _in_units(dataset: Any, values: Any) -> Any:

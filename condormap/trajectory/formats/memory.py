@@ -31,8 +31,8 @@ class InMemory:
     def __getitem__(self, rows: slice) -> InMemory:
         return InMemory(self._arrays, self.positions[rows], self._atoms)
 
-    def read(self, rows: Any) -> dict[str, Any]:
-        """Return copies of some frames, of the chosen atoms."""
+    def read(self, rows: Any, atoms: Any = None) -> dict[str, Any]:
+        """Return copies of some frames, of the atoms that were chosen already."""
         arrays: dict[str, Any] = {}
         for name, each in self._arrays.items():
             arrays[name] = None if each is None else each[rows]

@@ -58,14 +58,14 @@ def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
         names = layout.record.names
         n_atoms = layout.n_atoms if atoms is None else len(atoms)
         xyz = np.empty((len(frames), n_atoms, 3), np.float32)
-        time = np.asarray(frames, np.float32).copy()
+        time = np.empty(len(frames), np.float32) if "time" in names else None
         cells = np.empty((2, len(frames), 3)) if {"cell_lengths", "cell_angles"} <= set(names) else None
         step = max(1, _PIECE // layout.record.itemsize)
         for begin in range(0, len(frames), step):
             part = slice(begin, begin + step)
             records = read_records(file, path, layout.start, layout.record, frames[part])
             xyz[part] = records["coordinates"] if atoms is None else records["coordinates"][:, atoms]
-            if "time" in names:
+            if time is not None:
                 time[part] = records["time"]
             if cells is not None:
                 cells[:, part] = records["cell_lengths"], records["cell_angles"]

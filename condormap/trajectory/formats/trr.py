@@ -29,6 +29,11 @@ def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
         return xdr.read(file, frames, offsets, atoms)
 
 
+def cut(path: str, frames: Any, offsets: Any, most: int | None) -> tuple[Any, Any] | None:
+    """Return the bytes of a file of just some frames, and where they begin; None for more bytes than `most`."""
+    return xdr.cut(path, offsets, parse, HEAD_SIZE, most)
+
+
 def parse(data: bytes) -> Head | None:
     """Return the header that begins a frame."""
     if len(data) < _HEAD.size:

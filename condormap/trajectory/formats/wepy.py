@@ -239,7 +239,7 @@ def read_frames(path: str, run: int, traj: int, frames: Any, atoms: Any, rep: st
             return in_units_of(np.ma.filled(values), units.get(name, _UNITS[name]), _UNITS[name])
 
         xyz = rows("positions").astype(np.float32)
-        time = rows("time").reshape(len(frames)) if "time" in walk else np.asarray(frames, np.float32)
+        time = rows("time").reshape(len(frames)) if "time" in walk else None
         if "box_vectors" not in walk:
             return Arrays(xyz, time, None, None)
         box = rows("box_vectors")

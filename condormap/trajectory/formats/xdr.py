@@ -124,6 +124,25 @@ def read(opened: Any, frames: Any, offsets: Any, atoms: Any) -> Arrays:
     return Arrays(xyz, time, *_cells(box))
 
 
+def cut(path: str, offsets: Any, parse: Parser, head_size: int, most: int | None) -> tuple[Any, Any] | None:
+    """Return the bytes of the frames that begin there, and where each begins in these; None where it is more."""
+    with open(path, "rb", buffering=0) as file:
+        fd = file.fileno()
+        heads = [parse(os.pread(fd, head_size, at)) for at in offsets.tolist()]
+        sizes = np.array([0 if head is None else head.size for head in heads], np.int64)
+        total = int(sizes.sum())
+        if most is not None and total > most:
+            return None
+        found, starts = np.empty(total, np.uint8), np.cumsum(sizes) - sizes
+        for at, start, size in zip(offsets.tolist(), starts.tolist(), sizes.tolist(), strict=True):
+            file.seek(at)
+            if not size or file.readinto(found[start : start + size].data) < size:
+                raise TrajectoryDamagedError(
+                    f"{path}: no frame is at byte {at}, where one was before", path=path
+                )
+    return found, starts
+
+
 def _cells(box: Any) -> tuple[Any, Any]:
     """Return the lengths and angles of unit cells given as vectors; zeros where there is none."""
     from mdtraj.utils import box_vectors_to_lengths_and_angles
