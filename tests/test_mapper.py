@@ -20,7 +20,7 @@ from test_map_steering import until
 
 import condormap as package
 from condormap import CondorMap, CondorMapper, ItemState, Outcome, load, maps, reducers, remove
-from condormap.errors import InvalidInputError, JobHeldError, StorageError, UnsubmittedJobError
+from condormap.errors import CommandError, InvalidInputError, JobHeldError, StorageError, UnsubmittedJobError
 
 # -- the same, whether the jobs see the files or are sent them ---------------------------------------------------
 
@@ -387,3 +387,34 @@ def test_it_is_exported_lazily() -> None:
     )
     assert run.stdout == "False\n"
     assert Outcome.__module__ == "condormap.in_job.outcome"
+
+
+def test_a_vacated_job_keeps_the_output_files_of_what_it_finished(
+    mapper: Mapper, script: Script, gate: Gate, tmp_path: Path
+) -> None:
+    at = tmp_path / "at"
+    run = script(
+        f'echo "$1" > "$2"; [ "$1" != 1 ] || exit 1; [ "$1" != 2 ] || touch {at};'
+        f'while [ "$1" = 2 -a ! -e "{gate.path}" ]; do sleep 0.02; done'
+    )
+    m = mapper(run, range(4), argtmpl="{} {out}", outtmpl="d/{}.out", chunksize=4)
+    until(at.exists)
+    at.unlink()
+    m.vacate()
+    until(at.exists)
+    gate.open()
+    assert m.wait(60)
+    assert [outcome.output.read_text() for outcome in m.results("skip")] == ["0\n", "2\n", "3\n"]
+    (error,) = m.errors().values()
+    assert isinstance(error, CommandError)
+    assert error.outcome.output.read_text() == "1\n"
+    assert [item.attempt for item in sorted(m.as_completed(), key=lambda item: item.index)] == [0, 0, 1, 1]
+
+
+def test_a_failure_is_tried_again_where_that_is_asked_for(
+    mapper: Mapper, script: Script, tmp_path: Path
+) -> None:
+    run = script(f"echo x >> {tmp_path}/runs.$1; [ $(wc -l < {tmp_path}/runs.$1) -ge $1 ]")
+    m = mapper(run, [1, 3, 4], retries=2)
+    assert len(m.results("skip", timeout=60)) == 2
+    assert m.failed() == [2]

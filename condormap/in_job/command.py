@@ -144,8 +144,16 @@ class Command:
         assert current is not None
         if self._room is None:
             self._room = self._room_in_job(current.place)
-        outcome = self.run(task, self._room, lambda group: current.memory.counters.__setitem__(GROUP, group))
-        return outcome if self.read is None else self.read(outcome)
+        counters, left = current.memory.counters, current.spec["retries"]
+        while True:
+            try:
+                outcome = self.run(task, self._room, lambda group: counters.__setitem__(GROUP, group))
+            except CommandFailed:
+                if not left:
+                    raise
+                left -= 1
+            else:
+                return outcome if self.read is None else self.read(outcome)
 
     def run(
         self, task: dict[str, Any], room: Room, note_group: Callable[[int], None] = lambda _: None

@@ -193,7 +193,7 @@ class Supervisor:
     def _follow(self, asks: int) -> int:
         """Write the worker's items as they are finished; return its wait status."""
         seen = 0
-        self.progress, self.unchanged, self.looked = (0, 0), 0.0, time.monotonic()
+        self.progress, self.unchanged, self.looked = (0, 0, 0), 0.0, time.monotonic()
         while True:
             ready, _, _ = select.select([asks, self.signals], [], [], TICK)
             if self.signals in ready:
@@ -220,7 +220,7 @@ class Supervisor:
         """Kill the worker when its item takes longer than it may, or when it does not leave after the last one."""
         counters, now = self.memory.counters, time.monotonic()
         passed, self.looked = min(now - self.looked, LONGEST_LOOK), now
-        progress = (len(self.todo), counters[FINISHED])
+        progress = (len(self.todo), counters[FINISHED], counters[GROUP])
         if progress != self.progress or counters[WRITES]:
             self.progress, self.unchanged = progress, 0.0
             return
