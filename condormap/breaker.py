@@ -35,6 +35,8 @@ class Breaker(Waiter):
         Returns the errors so far, by item.
     ended : callable
         Is told when the wait is over.
+    meanwhile : callable
+        Is called at each look: what else there is to do.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Breaker(Waiter):
         remove: Callable[[str], object],
         errors: Callable[[], dict[int, BaseException]],
         ended: Callable[[], None],
+        meanwhile: Callable[[], None],
     ) -> None:
         super().__init__(state, condor, options, progress)
         self._remove = remove
         self._errors = errors
         self._ended = ended
+        self._meanwhile = meanwhile
         self._next_count = 0.0
 
     def __exit__(self, *error: object) -> None:
@@ -73,6 +77,7 @@ class Breaker(Waiter):
         def look() -> bool:
             nonlocal hopeless
             hopeless = self._is_hopeless()
+            self._meanwhile()
             return hopeless or condition()
 
         found = super().until(look, until)

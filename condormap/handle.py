@@ -278,6 +278,7 @@ class CondorMap:
             remove=self.remove,
             errors=self._results.errors,
             ended=self._note_time,
+            meanwhile=self._value.merge,
         )
 
     def _note_time(self) -> None:

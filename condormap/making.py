@@ -136,8 +136,8 @@ def make_map(
     condor.start()
     transfer = decide(condor, options)
     with new_map(request.tag) as new:
-        what = content(new, transfer)
         with pickled_by_value(modules_by_value(condor, sent=transfer.sent)):
+            what = content(new, transfer)
             n_items = what.write_items(new.folder)
             with store.storage_errors(new.final):
                 write_function(new.folder, what.function)

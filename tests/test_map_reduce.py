@@ -21,7 +21,13 @@ from test_map_steering import until
 
 import condormap as package
 from condormap import ItemState, PersonalPool, condormap, load, reducers
-from condormap.errors import InvalidInputError, ReduceError, SerializationError, WaitTimeoutError
+from condormap.errors import (
+    InvalidInputError,
+    JobRemovedError,
+    ReduceError,
+    SerializationError,
+    WaitTimeoutError,
+)
 from condormap.folders.locks import locked
 from condormap.reducers import Collect, Count, Histogram, Mean, Sum
 
@@ -158,6 +164,30 @@ def test_more_items_are_merged_too(pool: PersonalPool) -> None:
     m = condormap(str, range(3), pool=pool, reduce=operator.add)
     assert m.result(timeout=30) == "012"
     assert m.extend(range(3, 5)).result(timeout=30) == "01234"
+
+
+def test_results_are_merged_while_they_are_iterated_over(pool: PersonalPool, gate: Gate) -> None:
+    def function(x: int) -> int:
+        if x >= 4:
+            gate.wait()
+        return x
+
+    enough = lambda r: len(r) >= 4  # noqa: E731
+    m = condormap(function, range(6), pool=pool, chunksize=2, reduce=Collect(), keep=True, until=enough)
+    results = iter(m)
+    assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(JobRemovedError, match="until= found"):  # that is known because it was merged
+        next(results)
+    assert m.merged() == [0, 1, 2, 3]
+
+
+def test_a_reducer_that_fails_does_not_keep_anybody_from_the_results(pool: PersonalPool) -> None:
+    m = condormap(str, range(4), pool=pool, chunksize=2, reduce=reducers.Sum(), keep=True)
+    assert list(m) == m.results() == [str(x) for x in range(4)]
+    assert [item.result() for item in sorted(m.as_completed(), key=lambda item: item.index)] == list(m)
+    with pytest.raises(ReduceError, match=r"failed in add\(\), with chunk \d, item \d"):
+        m.wait(30)
+    assert m.set_reducer(operator.add).result() == "0123"
 
 
 def test_a_map_is_awaited(pool: PersonalPool) -> None:

@@ -49,12 +49,22 @@ class Value:
         self._results = results
         self._new_waiter = new_waiter
         self._reduction = Reduction(open_map.path, open_map.state, remove) if open_map.record.reduce else None
+        self._cannot_merge = False
 
     def is_settled(self, until: float | None = None) -> bool:
         """Tell whether a wait is over, the merging of what there is included, for which there is time `until`."""
         return (
             self._map.state.all_settled() if self._reduction is None else self._reduction.is_complete(until)
         )
+
+    def merge(self) -> None:
+        """Merge what has arrived, while results are waited for; where that fails, `result` says so."""
+        if self._reduction is None or self._cannot_merge:
+            return
+        try:
+            self._reduction.merge_some()
+        except ReduceError:
+            self._cannot_merge = True
 
     @property
     def is_stopped(self) -> bool:
@@ -108,6 +118,7 @@ class Value:
         reduction, reducer = self._reducing(), checked_reducer(reducer)
         with self._local_modules():
             reduction.replace_reducer(reducer)
+        self._cannot_merge = False
 
     def set_on_complete(self, function: Callable[[list[Any]], Any]) -> None:
         """Have a function called with all results; see `CondorMap.set_on_complete`."""
