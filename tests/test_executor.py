@@ -117,6 +117,27 @@ def test_a_large_array_comes_and_goes(executor: CondorExecutor) -> None:
     assert (executor.submit(np.multiply, array, 2).result(60) == 2 * array).all()
 
 
+def test_an_array_of_many_calls_is_stored_once_and_each_has_its_own(
+    blocked: CondorExecutor, gate: Gate
+) -> None:
+    import numpy as np
+
+    array, others = np.arange(300_000.0), [np.full(300_000, float(n)) for n in range(3)]
+
+    def changed(a: Any, b: Any) -> float:
+        a += b
+        return float(a.sum())
+
+    futures = [blocked.submit(changed, array, other) for other in others for _ in range(10)]
+    until(lambda: futures[-1].index is not None)
+    folder = load(blocked.tag).path
+    stored = sum(path.stat().st_size for path in folder.glob("executor/arrays-*"))
+    assert stored < 2 * 4 * array.nbytes  # calls may go in two submissions
+    assert (folder / "items.pkl").stat().st_size < array.nbytes
+    gate.open()
+    assert [f.result(60) for f in futures] == [array.sum() + n * 300_000 for n in range(3) for _ in range(10)]
+
+
 def test_any_number_of_pending_calls_has_one_thread(blocked: CondorExecutor, gate: Gate) -> None:
     before = threading.active_count()
     futures = [blocked.submit(abs, -i) for i in range(2000)]

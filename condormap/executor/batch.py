@@ -9,6 +9,7 @@ from ..submission import Submission
 from .callqueue import Call
 from .future import CondorFuture
 from .sending import PickledCall
+from .shared import SharedBuffers
 
 
 class Batch:
@@ -24,6 +25,8 @@ class Batch:
         The item that the first of them becomes.
     number : callable
         Gives a call its number, unless it was cancelled; tells whether it did.
+    shared : SharedBuffers or None
+        What takes their large arrays, where the jobs see the map's folder.
 
     Attributes
     ----------
@@ -41,6 +44,7 @@ class Batch:
         plan: Sequence[range],
         first: int,
         number: Callable[[CondorFuture, int], bool],
+        shared: SharedBuffers | None,
     ) -> None:
         self.first = first
         self.sent: dict[int, CondorFuture] = {}
@@ -49,6 +53,7 @@ class Batch:
         self._calls = calls
         self._plan = plan
         self._number = number
+        self._shared = shared
 
     def items(self) -> Iterator[tuple[int, PickledCall]]:
         """Yield the items; afterwards it is known which calls they are, in which chunks."""
@@ -57,7 +62,7 @@ class Batch:
             begin = stop
             for call in self._calls[positions.start : positions.stop]:
                 try:
-                    pickled = PickledCall(call.function, call.args, call.kwargs)
+                    pickled = PickledCall(call.function, call.args, call.kwargs, self._shared)
                 except SerializationError as error:
                     self.failed.append((call.future, error))
                     continue

@@ -1,7 +1,7 @@
 """The map of an executor: it grows by a submission with every batch of calls.
 
 It is in a folder like any other map. In ``executor/`` there is what an executor has beside: a lock, which it holds
-as long as it uses the map, and the numbers of the calls that were cancelled, which their jobs skip.
+as long as it uses the map; the numbers of the calls that were cancelled, which their jobs skip; and large arrays.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from .callqueue import Call
 from .cancelled import CancelledCalls
 from .future import CondorFuture
 from .sending import CANCELLED_FILE, OWN, CallerInJob
+from .shared import SharedBuffers
 
 if TYPE_CHECKING:
     from ..jobs.group import JobGroup
@@ -146,10 +147,12 @@ class ExecutorMap:
         plan = plan_chunks(len(calls), chunksize=chunksize, slots=min(slots, limit), rounds=rounds)[:limit]
         with locked(self.folder) as lock:
             self.state.note_new_submissions()
-            batch = Batch(calls, plan, len(self.state.ledger), number)
+            first = len(self.state.ledger)
+            shared = None if transfer.sent else SharedBuffers(self.folder / OWN / f"arrays-{first}")
+            batch = Batch(calls, plan, first, number, shared)
             try:
-                with pickled_by_value(self._modules(sent=transfer.sent)):
-                    write_items(self.folder, [batch.items()], after=batch.first)
+                with pickled_by_value(self._modules(sent=transfer.sent)), shared or contextlib.nullcontext():
+                    write_items(self.folder, [batch.items()], after=first)
                 if batch.chunks:
                     with store.storage_errors(self.folder):
                         submission = write_submission(

@@ -6,7 +6,7 @@ import functools
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
@@ -14,6 +14,9 @@ from ..errors import SerializationError
 from ..in_job.packed import Buffers
 from ..payload.serialize import describe_function
 from ..payload.stand_in import in_job
+
+if TYPE_CHECKING:
+    from .shared import SharedBuffers
 
 #: What an executor's file of cancelled calls is called, in the folder `OWN` of its map.
 CANCELLED_FILE = "cancelled"
@@ -48,6 +51,8 @@ class PickledCall:
         What is called.
     args, kwargs : tuple, mapping
         With what.
+    shared : SharedBuffers or None
+        What takes its large arrays; None where they travel with the call.
 
     Raises
     ------
@@ -56,7 +61,11 @@ class PickledCall:
     """
 
     def __init__(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        shared: SharedBuffers | None = None,
     ) -> None:
         buffers = Buffers()
         try:
@@ -67,10 +76,13 @@ class PickledCall:
                 f"{type(error).__name__}: {error}. A lock, an open file, a connection or a generator that it "
                 "refers to is the usual reason: create it inside the function."
             ) from error
-        self._buffers = buffers.kept
+        self._buffers: list[Any] = (
+            [pickle.PickleBuffer(view) for view in buffers.kept]
+            if shared is None
+            else shared.put(buffers.kept)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._buffers:
             return pickle.loads, (self._data,)
-        buffers = [pickle.PickleBuffer(view) for view in self._buffers]
-        return functools.partial(pickle.loads, buffers=buffers), (self._data,)
+        return functools.partial(pickle.loads, buffers=self._buffers), (self._data,)

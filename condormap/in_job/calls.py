@@ -9,6 +9,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import mmap
     from collections.abc import Callable
     from typing import Any
 
@@ -48,6 +49,15 @@ def mapped(function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
 def star_mapped(function: Callable[..., Any], items: list[Any]) -> list[Any]:
     """Call a function with the elements of each of some items."""
     return [function(*item) for item in items]
+
+
+def mapped_file(path: str, begin: int, size: int) -> mmap.mmap:
+    """Return a part of a file as memory, read when it is used; what is written there does not reach the file."""
+    import mmap
+
+    with open(path, "rb") as file:
+        flags, protection = mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE
+        return mmap.mmap(file.fileno(), size, flags=flags, prot=protection, offset=begin)
 
 
 def cancelled_in(path: str) -> frozenset[int]:

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 
-def in_job(module: str, name: str) -> Any:
-    """Return what becomes, in the job, something of a module of `condormap.in_job` in the bundle."""
-    return _StandIn(getattr, _StandIn(importlib.import_module, f"condormap_job.{module}"), name)
+def in_job(module: str, name: str, *args: Any) -> Any:
+    """Return what becomes, in the job, something of a module of `condormap.in_job` in the bundle.
+
+    With arguments, it becomes what that returns of these.
+    """
+    found = _StandIn(getattr, _StandIn(importlib.import_module, f"condormap_job.{module}"), name)
+    return _StandIn(found, *args) if args else found
 
 
 class _StandIn:
