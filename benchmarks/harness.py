@@ -71,6 +71,9 @@ def report(
     for other in names[1:]:
         print(f"{names[0]} / {other}"[:24].ljust(24), end="")
         for part in parts:
+            if not any(column(runs[other], part)):  # bytes that need not travel
+                print(f"{'':>34}", end="")
+                continue
             ratio = statistics.median(column(runs[names[0]], part)) / statistics.median(
                 column(runs[other], part)
             )

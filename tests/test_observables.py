@@ -321,3 +321,21 @@ def test_what_cannot_be_meant_is_refused(
         compute_observable(call.pop("func"), call.pop("data"), pool=pool, max_jobs=2, **call)
     with pytest.raises(InvalidInputError, match="there is no map"):
         load("not-meant")
+
+
+def test_the_memory_of_a_job_is_bounded_by_the_chunk_however_many_frames_it_gets(
+    pool: PersonalPool, tmp_path: Path
+) -> None:
+    def peak(frames: mdtraj.Trajectory) -> Any:
+        import resource
+
+        return [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024] * frames.n_frames
+
+    frame = mdtraj.load_frame(DCD, 0, top=PSF)
+    with mdtraj.formats.DCDTrajectoryFile(str(tmp_path / "long.dcd"), "w") as file:
+        for _ in range(20):
+            file.write(np.repeat(frame.xyz * 10, 100, axis=0))
+    long = Trajectory(tmp_path / "long.dcd", top=PSF)
+    peaks = compute_observable(peak, long, chunk_size=100, pool=pool, max_jobs=1)
+    size = long.frame_nbytes / 2**20
+    assert peaks[-1] - peaks[0] < 100 * size  # 4 MB, of 77 in all

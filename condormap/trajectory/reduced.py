@@ -43,7 +43,7 @@ class DistanceHistogram(Histogram):
 
     def __call__(self, frames: Any) -> Any:
         """Return the counts of some frames."""
-        counts, _ = self.zero()
+        counts = np.zeros(len(self.edges) - 1, np.int64)
         for distances in _distances(frames, self.pairs, self.periodic):
             counts += np.histogram(distances, self.bins, self.range)[0]
         return counts
