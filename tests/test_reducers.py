@@ -7,6 +7,7 @@ import math
 import operator
 import pickle
 import signal
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -284,6 +285,45 @@ def test_a_histogram_needs_its_edges_at_first(wrong: Any) -> None:
 def test_what_is_no_reducer_is_refused(wrong: Any) -> None:
     with pytest.raises(TypeError, match="reducer"):
         r.as_reducer(wrong)
+
+
+@pytest.mark.parametrize("function", [np.sum, np.mean, statistics.mean, len, lambda results: results])
+def test_a_function_of_all_values_is_refused(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"function of two.*on_complete="):
+        r.as_reducer(function)
+
+
+@pytest.mark.parametrize(
+    "function", [np.add, np.maximum, np.union1d, max, operator.add, dict.__or__, "{}{}".format]
+)
+def test_a_function_of_two_is_a_reducer(function: Any) -> None:
+    assert isinstance(r.as_reducer(function), r.Function)
+
+
+@pytest.mark.parametrize(
+    ("reducer", "value", "message"),
+    [
+        (r.Mean(), "1", "a result must be numbers, not a str: '1'"),
+        (r.Mean(), None, "a result must be numbers, not a NoneType"),
+        (r.Sum(), [1, None], "a result must be numbers, not a list"),
+        (r.Variance("elements"), ["1", "2"], "a result must be numbers"),
+        (r.Mean(weighted=True), 3, r"must be a pair \(value, weight\), not a int: 3"),
+        (r.Histogram(3, (0, 1), weighted=True), 0.5, r"must be a pair \(value, weight\)"),
+        (r.Covariance(), 1.5, "a sample must be a vector"),
+        (r.Union(), "abc", "a result must be a set or another iterable, not text"),
+        (r.ConcatenateFiles("x"), 3, "a result must be a path, or bytes, not a int: 3"),
+        (r.StackHDF5("x", rows=[2]), [1, 2], "numbers of 1 results, and this is one more"),
+    ],
+)
+def test_a_result_that_is_none_of_its_kind_is_refused(reducer: Any, value: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        reducer.add(reducer.zero(), 1, value)
+
+
+@pytest.mark.parametrize("reducer", [r.StackHDF5, r.ConcatenateFiles])
+def test_a_file_needs_its_folder_before_the_map(reducer: Any, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*/gone for all: make it"):
+        reducer(tmp_path / "gone" / "all")
 
 
 def test_an_extreme_of_nothing_is_an_error() -> None:

@@ -74,6 +74,10 @@ class Union(Reducer):
 
     def add(self, state: set[Any], index: int, value: Iterable[Any]) -> set[Any]:
         """Return the state with one more result."""
+        if isinstance(value, str | bytes):
+            raise TypeError(
+                f"a result must be a set or another iterable, not text: {value!r}; {{{value!r}}} is one"
+            )
         state.update(value)
         return state
 

@@ -10,6 +10,16 @@ from .protocol import Reducer
 _State = tuple[int, list[tuple[bytes, bytes]]]
 
 
+def path_in_folder(path: str | os.PathLike[str]) -> str:
+    """Return the whole path of a file that is to be written; a FileNotFoundError where it has no folder."""
+    whole = os.path.abspath(path)
+    if not os.path.isdir(os.path.dirname(whole)):
+        raise FileNotFoundError(
+            f"there is no folder {os.path.dirname(whole)} for {os.path.basename(whole)}: make it"
+        )
+    return whole
+
+
 class ConcatenateFiles(Reducer):
     """One file of all results, in the order of the items; the value is its path.
 
@@ -29,7 +39,7 @@ class ConcatenateFiles(Reducer):
     writes = True
 
     def __init__(self, path: str | os.PathLike[str], *, header: int = 0) -> None:
-        self.path = os.path.abspath(path)
+        self.path = path_in_folder(path)
         self.header = header
 
     def zero(self) -> _State:
@@ -39,6 +49,8 @@ class ConcatenateFiles(Reducer):
     def add(self, state: _State, index: int, value: Any) -> _State:
         """Return the state with one more result."""
         if not isinstance(value, bytes | bytearray):
+            if not isinstance(value, str | os.PathLike):
+                raise TypeError(f"a result must be a path, or bytes, not a {type(value).__name__}: {value!r}")
             with open(value, "rb") as file:
                 value = file.read()
         lines = bytes(value).split(b"\n", self.header)

@@ -89,6 +89,10 @@ class StackHDF5(HDF5Writer):
 
     def _place(self, index: int) -> tuple[int, int]:
         if self.starts is not None:
+            if index + 1 >= len(self.starts):
+                raise ValueError(
+                    f"rows= has the numbers of {len(self.starts) - 1} results, and this is one more"
+                )
             return self.starts[index], self.starts[index + 1]
         return index * self.step, (index + 1) * self.step
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .basic import Collect
+from .files import path_in_folder
 
 CHUNK = 1 << 18  # bytes of a chunk of a dataset, where its shape is not given
 _CACHE = 64 << 20  # bytes of chunks in memory: one that is written in parts is compressed once
@@ -42,7 +43,7 @@ class HDF5Writer(Collect):
     ) -> None:
         import h5py  # here, for it is an extra; without it nothing should be submitted  # noqa: F401
 
-        self.path = os.path.abspath(path)
+        self.path = path_in_folder(path)
         if os.path.exists(self.path):
             raise FileExistsError(
                 f"{self.path} is there already: remove it, or give {type(self).__name__} another path"

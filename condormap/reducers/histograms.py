@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .numbers import pair_of
 from .protocol import Reducer
 
 _State = tuple[Any, Any]
@@ -62,7 +63,7 @@ class Histogram(Reducer):
     def add(self, state: _State, index: int, value: Any) -> _State:
         """Return the state with one more result."""
         counts, squares = state
-        if type(value) in (int, float):
+        if type(value) in (int, float) and not self.weighted:
             edges = self.edges
             if edges[0] <= value <= edges[-1]:
                 counts[min(bisect_right(edges, value), len(edges) - 1) - 1] += 1
@@ -72,7 +73,7 @@ class Histogram(Reducer):
         if not self.weighted:
             counts += np.histogram(value, self.bins, self.range)[0]
             return state
-        value, weights = np.broadcast_arrays(*value)
+        value, weights = np.broadcast_arrays(*pair_of(value))
         counts += np.histogram(value, self.bins, self.range, weights=weights)[0]
         squares += np.histogram(value, self.bins, self.range, weights=np.square(weights))[0]
         return state

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .numbers import Over, check_over, plain
+from .numbers import Over, as_numbers, check_over, pair_of, plain
 from .protocol import Reducer
 
 _State = tuple[int, Any, Any, Any, Any]
@@ -61,12 +61,12 @@ class _Moments(Reducer):
 
     def add(self, state: _State, index: int, value: Any) -> _State:
         """Return the state with one more result."""
-        value, weight = value if self.weighted else (value, 1.0)
+        value, weight = pair_of(value) if self.weighted else (value, 1.0)
         if self.over == "items" and type(value) in (int, float) and type(weight) in (int, float):
             return self.merge(state, (1, weight, weight * weight, float(value), 0.0))
         import numpy as np
 
-        samples, weights = np.asarray(value), np.asarray(weight, dtype=float)
+        samples, weights = as_numbers(value), np.asarray(weight, dtype=float)
         if samples.dtype.kind != "c":
             samples = samples.astype(float, copy=False)
         if self.over == "items":
@@ -177,6 +177,12 @@ class Covariance(_Moments):
         check_over(over, ("items", "rows"))
         super().__init__(over, weighted=weighted)
         self.ddof = ddof
+
+    def add(self, state: _State, index: int, value: Any) -> _State:
+        """Return the state with one more result."""
+        if type(value) in (int, float):
+            raise TypeError(f"a sample must be a vector, not a number: {value!r}")
+        return super().add(state, index, value)
 
     def _deviations(self, away: Any, weights: Any) -> Any:
         if away.ndim != 2:

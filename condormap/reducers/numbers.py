@@ -44,7 +44,7 @@ class Sum(Reducer):
             return _two_sum(state, (value, 0))
         import numpy as np
 
-        value = np.asarray(value)
+        value = as_numbers(value)
         if self.over == "items":
             value = value[None]
         total = np.sum(value, axis=None if self.over == "elements" else 0)
@@ -65,6 +65,26 @@ class Sum(Reducer):
 
         with np.errstate(all="ignore"):
             return plain(np.where(np.isfinite(total), total + lost, total)[()])
+
+
+def as_numbers(value: Any) -> Any:
+    """Return a result as an array; a TypeError where it has text or None in it, which NumPy would convert."""
+    import numpy as np
+
+    array = np.asarray(value)
+    if array.dtype.kind in "USV" or (array.dtype.kind == "O" and None in array.ravel().tolist()):
+        raise TypeError(f"a result must be numbers, not a {type(value).__name__}: {value!r:.80}")
+    return array
+
+
+def pair_of(value: Any) -> tuple[Any, Any]:
+    """Return a value and its weight; a TypeError where a result is no such pair."""
+    try:
+        one, weight = value
+    except (TypeError, ValueError):
+        told = f"a {type(value).__name__}: {value!r:.80}"
+        raise TypeError(f"weighted=True: a result must be a pair (value, weight), not {told}") from None
+    return one, weight
 
 
 def _two_sum(a: tuple[Any, Any], b: tuple[Any, Any]) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,22 @@ class Function(Reducer):
         return state[0]
 
 
+def _check_takes_two(function: Callable[..., Any]) -> None:
+    """Refuse a function of all values at once, where it can be told: ``numpy.sum``, ``statistics.mean``."""
+    name = getattr(function, "__name__", repr(function))
+    advice = "condormap.reducers has what is often wanted; on_complete= takes a function of all results"
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # of some built-in functions nobody knows
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise TypeError(f"{name}{signature} is no function of two values. {advice}") from None
+    if list(signature.parameters)[1:2] == ["axis"]:
+        raise TypeError(f"{name}() takes all values at once, and is no function of two. {advice}")
+
+
 _METHODS = ("zero", "add", "merge", "finish")
 
 
@@ -109,6 +126,7 @@ def as_reducer(what: Any) -> Any:
     if what is sum:
         raise TypeError("sum() takes all values at once: give operator.add, or condormap.reducers.Sum()")
     if callable(what):
+        _check_takes_two(what)
         return Function(what)
     raise TypeError(
         "a reducer is an object with the methods zero, add, merge and finish, a tuple or dict of such, or a "
