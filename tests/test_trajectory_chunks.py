@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import mdtraj
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from MDAnalysisTests.datafiles import DCD, PSF
+from trajectories import FORMATS, system, written
 
 from condormap.errors import InvalidInputError, TrajectoryInputError
 from condormap.trajectory import Trajectory, read
@@ -138,3 +141,86 @@ def test_a_topology_of_another_system_is_refused(loaded: mdtraj.Trajectory) -> N
     with pytest.raises(TrajectoryInputError, match="has 3341 atoms, and the topology 10") as caught:
         Trajectory(DCD, top=other)
     assert caught.value.path == str(DCD)
+
+
+# -- how many frames a chunk has -------------------------------------------------------------------------------
+
+
+def test_auto_gives_each_slot_four_chunks_where_there_is_memory(loaded: mdtraj.Trajectory) -> None:
+    data = Trajectory([loaded, loaded])
+    assert len(data.chunks(slots=2)) == 8
+    assert len(data.chunks(slots=1000)) == 196
+
+
+def test_auto_fills_no_more_than_half_of_the_memory(loaded: mdtraj.Trajectory) -> None:
+    data = Trajectory(loaded)
+    (size,) = {chunk.n_out for chunk in data.chunks(memory=251)[:-1]}
+    assert size == (1 << 20) // 2 // data.read_nbytes == 6
+
+
+def test_auto_leaves_room_for_what_the_function_takes(loaded: mdtraj.Trajectory) -> None:
+    data = Trajectory(loaded)
+
+    def pairs(frames: mdtraj.Trajectory) -> Any:
+        return np.ones((frames.n_frames, 10 << 20), np.uint8)
+
+    sizes = [chunk.n_out for chunk in data.chunks(memory=300, probe=pairs)]
+    assert max(sizes) == int((50 << 20) * 0.7 / ((10 << 20) + data.read_nbytes)) == 3
+
+
+def test_a_function_is_called_with_one_frame_and_a_few_where_it_is_quick(loaded: mdtraj.Trajectory) -> None:
+    called: list[int] = []
+    Trajectory(loaded).chunks(probe=lambda frames: called.append(frames.n_frames))
+    assert set(called) == {1, 8}
+    called.clear()
+    Trajectory(loaded, frames=[3]).chunks(probe=lambda frames: called.append(frames.n_frames))
+    assert set(called) == {1}
+
+
+def test_a_job_without_room_for_a_frame_is_refused(loaded: mdtraj.Trajectory) -> None:
+    with pytest.raises(InvalidInputError, match=r"a frame of 3341 atoms takes .* no room for one"):
+        Trajectory(loaded).chunks(memory=250)
+    with pytest.raises(InvalidInputError, match=r"takes 10[45]\.. MB.* no room for one"):
+        Trajectory(loaded).chunks(
+            memory=300, probe=lambda frames: np.ones((frames.n_frames, 100 << 20), "u1")
+        )
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, "all", None])
+def test_a_chunk_size_that_is_no_positive_integer_is_refused(loaded: mdtraj.Trajectory, size: Any) -> None:
+    with pytest.raises(InvalidInputError, match="chunk_size must be a positive integer"):
+        Trajectory(loaded).chunks(size)
+
+
+READ = """
+import sys
+from condormap.trajectory import Trajectory
+
+def peak():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) << 10
+
+path, top, *atoms = sys.argv[1:]
+data = Trajectory(path, top=top, atoms=list(map(int, atoms)) or None)
+(chunk,) = data.chunks(10_000)
+data.reader(data.chunks(1)[0])
+before = peak()
+data.reader(chunk)
+print(chunk.n_out * data.read_nbytes, peak() - before, before)
+"""
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("atoms", [(), range(303, -1, -2)], ids=["all", "reversed"])
+def test_reading_takes_the_memory_that_chunk_sizes_go_by(
+    tmp_path: Path, suffix: str, atoms: Sequence[int]
+) -> None:
+    topology = system(76)
+    xyz = np.random.default_rng(3).random((6000, topology.n_atoms, 3), np.float32)
+    made = mdtraj.Trajectory(xyz, topology)
+    path = written(tmp_path, suffix, made)
+    made[0].save(str(tmp_path / "top.pdb"))
+    command = [sys.executable, "-c", READ, path, str(tmp_path / "top.pdb"), *map(str, atoms)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    expected, taken, before = map(int, run.stdout.splitlines()[-1].split())
+    assert taken < expected + (48 << 20)  # blocks that are read at once
+    assert before < 200 << 20

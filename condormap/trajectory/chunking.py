@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import InvalidInputError
 from ..options import megabytes
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 _BASE = 250 << 20  # bytes of Python with mdtraj, before anything is read
 _MEMORY = 1024  # MB of a job, where nothing else is said
 _CHUNKS_PER_SLOT = 4  # so that a slow one delays the end little
+_SURE = 0.7  # of the memory, where it is known what the function takes
+_LONGEST = 600.0  # seconds of a chunk: so much is lost with a job
+_PROBED = 8  # frames for which a function is called that is quick
+_QUICK = 1.0  # seconds for a frame
 
 
 def chosen_size(
@@ -26,15 +32,69 @@ def chosen_size(
         return _positive("chunk_size", chunk_size, ' or "auto"')
     slots = _positive("slots", slots)
     limit = (_MEMORY if memory is None else megabytes(memory, "memory")) << 20
-    room = (limit - _BASE) // 2
-    fits = room // data.read_nbytes
-    if fits < 1:
+    share = math.ceil(sum(data.n_frames) / (_CHUNKS_PER_SLOT * slots))
+    _check_fits(data, data.read_nbytes, limit)
+    if probe is None:
+        return max(1, min((limit - _BASE) // 2 // data.read_nbytes, share))
+    cost = probed(data, probe)
+    n_bytes = data.read_nbytes + cost.n_bytes
+    _check_fits(data, n_bytes, limit)
+    return max(1, min(int((limit - _BASE) * _SURE / n_bytes), share, int(_LONGEST / max(cost.seconds, 1e-9))))
+
+
+def _check_fits(data: Described, n_bytes: int, limit: int) -> None:
+    if n_bytes > limit - _BASE:
         raise InvalidInputError(
-            f"a frame of {data.n_atoms} atoms takes {data.read_nbytes / 1e6:.1f} MB to read, and a job of "
-            f"{limit >> 20} MB has room for none beside Python and mdtraj: ask for more (memory=), or choose "
-            "fewer atoms. Nothing was submitted"
+            f"a frame of {data.n_atoms} atoms takes {n_bytes / 1e6:.1f} MB, and a job of {limit >> 20} MB has no "
+            "room for one beside Python and mdtraj: ask for more (memory=), or choose fewer atoms. Nothing was "
+            "submitted"
         )
-    return max(1, min(fits, math.ceil(sum(data.n_frames) / (_CHUNKS_PER_SLOT * slots))))
+
+
+class Cost(NamedTuple):
+    """What a function takes for a frame.
+
+    Attributes
+    ----------
+    n_bytes : int
+        Memory at its peak, beside the frame, with what it returns.
+    seconds : float
+        Time.
+    """
+
+    n_bytes: int
+    seconds: float
+
+
+def probed(data: Described, function: Callable[[Any], Any]) -> Cost:
+    """Call a function with a frame, and with a few if that is quick; return what it takes for one.
+
+    What it raises comes as it is: it would raise that in the jobs too.
+    """
+    (chunk, *_) = data.chunks(_PROBED)
+    frames = [data.reader(part) for part in (next(chunk.split(1)), chunk)]
+    seconds = _timed(function, frames[0])
+    if seconds < _QUICK and chunk.n_out > 1:
+        seconds = _timed(function, frames[1]) / chunk.n_out
+    else:
+        chunk, frames[1] = next(chunk.split(1)), data.reader(next(chunk.split(1)))
+    nested = tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        function(frames[1])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        if not nested:
+            tracemalloc.stop()
+    return Cost(max(0, peak - before) // chunk.n_out, seconds)
+
+
+def _timed(function: Callable[[Any], Any], frames: Any) -> float:
+    start = time.perf_counter()
+    function(frames)
+    return time.perf_counter() - start
 
 
 def packed(chunks: Iterable[Chunk], most: int) -> list[Chunks]:

@@ -157,8 +157,8 @@ class Described:
         slots : int
             How many jobs run at once.
         probe : callable or None
-            The function that the frames are for: it is called here, with a few frames, for the time and the memory
-            that a frame takes.
+            The function that the frames are for: it is called here, with one frame and with a few, for the time
+            and the memory that a frame takes. A chunk then takes ten minutes at most.
 
         Returns
         -------

@@ -91,8 +91,10 @@ def _arranged(values: Any, rows: Any, atoms: Any) -> Any:
     """Return rows and atoms in the order in which they were asked for."""
     if values is None:
         return None
-    values = values if rows is None else values[rows]
-    return values if atoms is None else values[:, atoms]
+    values = values if rows is None else values.take(rows, axis=0)
+    return (
+        values if atoms is None else values.take(atoms, axis=1)
+    )  # in C's order, which mdtraj would copy it to
 
 
 def from_file(chunk: Chunk, rows: Any, atoms: Any) -> dict[str, Any]:

@@ -109,6 +109,11 @@ class WepyH5(Described):
             return super().frame_nbytes
         return sum(max(1, math.prod(shape)) * dtype.itemsize for shape, dtype in self._rows.values())
 
+    @property
+    def read_nbytes(self) -> int:
+        """The bytes of memory that reading takes at its peak, per frame."""
+        return super().read_nbytes * (1 if self.fields else 2)  # read at double precision
+
     def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
         """Return shape and type of what a frame has by a name."""
         if not self.fields:

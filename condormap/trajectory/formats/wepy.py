@@ -236,7 +236,9 @@ def read_frames(path: str, run: int, traj: int, frames: Any, atoms: Any, rep: st
             values = _rows(
                 _field(walk, _path_of(name, rep), path), path, frames, atoms if name == "positions" else None
             )
-            return in_units_of(np.ma.filled(values), units.get(name, _UNITS[name]), _UNITS[name])
+            values = np.asarray(np.ma.filled(values), np.float64)
+            values *= in_units_of(1.0, units.get(name, _UNITS[name]), _UNITS[name])
+            return values
 
         xyz = rows("positions").astype(np.float32)
         time = rows("time").reshape(len(frames)) if "time" in walk else None
