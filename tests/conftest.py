@@ -28,6 +28,14 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the counts of test suites that ran within a test."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "counts":
+                terminalreporter.write_line(str(value))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def condormap_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep everything that the tests make out of this user's own folder, but for the daemons installed there."""

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import dask_judge
-import pytest
 
 from condormap import PersonalPool
 
 
-def test_dask_s_own_tests_pass(pool: PersonalPool, capsys: pytest.CaptureFixture[str]) -> None:
-    with ThreadPoolExecutor() as threads:
-        runs = list(threads.map(lambda tests: dask_judge.run(pool, *tests), dask_judge.IN_MAKE_TEST))
-    for judged in runs:
-        assert judged.returncode == 0, judged.stdout
-    total = sum(map(dask_judge.counts, runs), Counter())
-    with capsys.disabled():
-        print(f"\ndask's own tests: {dict(total)}", end=" ")
+def test_dask_s_own_tests_pass(pool: PersonalPool, record_property: Callable[[str, object], None]) -> None:
+    outputs, total = dask_judge.run_all(pool, dask_judge.IN_MAKE_TEST)
+    record_property("counts", f"dask's own tests: {dict(total)}")
+    assert not total["failed"] + total["error"], "\n".join(outputs)
     assert total["passed"] > 80

@@ -53,6 +53,13 @@ def blocked(executor: CondorExecutor, gate: Gate) -> CondorExecutor:
     return executor
 
 
+@pytest.fixture(scope="module")
+def disposable() -> Iterator[PersonalPool]:
+    """Return a pool whose schedd may be harmed."""
+    with PersonalPool(cpus=2, fsync=False) as own:
+        yield own
+
+
 def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -242,10 +249,10 @@ def test_wrong_arguments_are_refused(pool: PersonalPool) -> None:
             CondorExecutor(pool=pool, **wrong)
 
 
-def test_a_schedd_that_is_away_for_a_moment_costs_that_moment() -> None:
-    with PersonalPool(cpus=2, fsync=False) as own, CondorExecutor(pool=own) as executor:
+def test_a_schedd_that_is_away_for_a_moment_costs_that_moment(disposable: PersonalPool) -> None:
+    with CondorExecutor(pool=disposable) as executor:
         assert executor.submit(abs, -1).result(60) == 1
-        daemon(own, "condor_schedd").kill()
+        daemon(disposable, "condor_schedd").kill()
         assert executor.submit(abs, -2).result(60) == 2
 
 
@@ -280,12 +287,12 @@ def touch(folder: Path, n: int) -> int:
 
 
 def test_calls_whose_submit_had_no_answer_are_made_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    disposable: PersonalPool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with PersonalPool(cpus=2, fsync=False) as own, CondorExecutor(pool=own) as executor:
+    with CondorExecutor(pool=disposable) as executor:
         assert executor.submit(abs, -1).result(60) == 1
         monkeypatch.setitem(calls.DEADLINES, "submit", 1.0)
-        schedd = daemon(own, "condor_schedd")
+        schedd = daemon(disposable, "condor_schedd")
         schedd.suspend()
         futures = [executor.submit(touch, tmp_path, n) for n in range(20)]
         until(lambda: executor._dispatcher._loop.map.unsure is not None)

@@ -144,12 +144,13 @@ def test_an_eager_map_with_an_error_leaves_nothing_either() -> None:
     assert {each.tag for each in maps()} == before
 
 
-def test_emcee_samples_with_it(workers: MapPool) -> None:
+def test_emcee_samples_with_it() -> None:
     import emcee
 
     start = np.random.default_rng(1).normal(size=(4, 1))
-    sampler = emcee.EnsembleSampler(4, 1, lambda x: -0.5 * float(x @ x), pool=workers)
-    sampler.run_mcmc(start, 1)
+    with MapPool(1) as workers:
+        sampler = emcee.EnsembleSampler(4, 1, lambda x: -0.5 * float(x @ x), pool=workers)
+        sampler.run_mcmc(start, 1)
     assert sampler.get_chain().shape == (1, 4, 1)
 
 
