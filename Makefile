@@ -52,7 +52,7 @@ lint: $(VENV)/.ready  ## Check style and types.
 	@$(BIN)/mypy
 
 bench: setup  ## Measure speed and memory against floors and peers.
-	@for script in round_trips trivial_items million_items jdf_submit cluster_status event_log idle_wait job_overhead large_result executor reduce hdf5_stack sasa distance_histogram; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	@for script in round_trips trivial_items million_items jdf_submit cluster_status event_log idle_wait job_overhead large_result executor reduce hdf5_stack trajectory_seek sasa distance_histogram; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:  ## Remove what the other targets made in this folder; the daemons stay (~/.condormap/daemons).
 	rm -rf $(VENV) .venv-3.* output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

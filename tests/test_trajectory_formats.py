@@ -28,6 +28,7 @@ from condormap.errors import (
 )
 from condormap.trajectory import Trajectory
 from condormap.trajectory.formats import offsets as kept
+from condormap.trajectory.formats.dcd import read_layout
 
 N = 41
 
@@ -354,3 +355,53 @@ def test_a_wepy_file_given_as_a_trajectory_says_what_to_use(tmp_path: Path) -> N
         file.create_group("_settings")
     with pytest.raises(TrajectoryInputError, match="one of wepy's, for which there is WepyH5"):
         Trajectory(tmp_path / "frames.h5")
+
+
+def test_a_unit_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "h5", trajectory(3))
+    with h5py.File(path, "r+") as file:
+        file["coordinates"].attrs["units"] = "fortnights"
+    with pytest.raises(
+        TrajectoryInputError, match="coordinates is in 'fortnights', which can't be converted"
+    ):
+        Trajectory(path)
+
+
+def test_units_of_an_hdf5_file_are_converted(tmp_path: Path) -> None:
+    path = written(tmp_path, "h5", trajectory(3))
+    with h5py.File(path, "r+") as file:
+        file["coordinates"].attrs["units"] = "angstroms"
+    same(read_all(Trajectory(path), 2), reference(path, system()))
+
+
+def test_a_dcd_file_of_the_other_byte_order_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, "dcd", trajectory(5))
+    data = Path(path).read_bytes()
+    with open(path, "rb") as file:
+        layout = read_layout(file, path)
+    title = struct.unpack_from("<i", data, 92)[0]
+    swapped = bytearray(data[: layout.start])
+    for at in [0, *range(8, 96), 96 + title, 100 + title, 104 + title, 108 + title]:
+        if at % 4 == 0 and at < layout.start:
+            swapped[at : at + 4] = swapped[at : at + 4][::-1]
+    swapped[96:100] = swapped[96:100][::-1]  # lines of the title
+    records = np.frombuffer(data, layout.record, offset=layout.start)
+    Path(path).write_bytes(swapped + records.astype(layout.record.newbyteorder()).tobytes())
+    assert Path(path).read_bytes()[:4] == b"\0\0\0T"
+    same(read_all(Trajectory(path, top=system()), 2), reference(path, system()))
+
+
+@pytest.mark.parametrize(("at", "what"), [(8, "fixed atoms"), (11, "a fourth dimension")])
+def test_a_dcd_file_whose_frames_differ_in_size_is_refused(tmp_path: Path, at: int, what: str) -> None:
+    path = written(tmp_path, "dcd", trajectory(5))
+    with open(path, "r+b") as file:
+        file.seek(8 + 4 * at)
+        file.write(struct.pack("<i", 1))
+    with pytest.raises(TrajectoryInputError, match=f"has {what}"):
+        Trajectory(path, top=system())
+
+
+@pytest.mark.parametrize("error", [TrajectoryChangedError, TrajectoryDamagedError, TrajectoryInputError])
+def test_errors_keep_file_and_frame_on_their_way_from_a_job(error: type[TrajectoryError]) -> None:
+    raised = pickle.loads(pickle.dumps(error("gone", path="/a.xtc", frame=3)))
+    assert (str(raised), raised.path, raised.frame) == ("gone", "/a.xtc", 3)

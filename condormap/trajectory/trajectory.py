@@ -66,7 +66,7 @@ class Trajectory(Described):
         infos = [info for info, _ in described]
         whole = parse_topology(top)
         if whole is None:
-            whole = next((info.topology for info in infos if info.topology is not None), None)
+            whole = next((info.topology() for info in infos if info.topology is not None), None)
         self.trajectories = tuple(
             _source(number, info, each, choice, stride, unitcell)
             for number, ((info, each), choice) in enumerate(
@@ -109,7 +109,7 @@ def _describe(given: Any) -> tuple[Info, Any]:
     """Return what a trajectory has, and it: one in memory, or the absolute path and the stat of a file."""
     if hasattr(given, "xyz"):
         return Info(
-            given.n_frames, given.n_atoms, given.unitcell_lengths is not None, None, given.topology
+            given.n_frames, given.n_atoms, given.unitcell_lengths is not None, None, lambda: given.topology
         ), given
     if not isinstance(given, str | os.PathLike):
         raise InvalidInputError(f"a trajectory is a path or an mdtraj.Trajectory, not {given!r}")

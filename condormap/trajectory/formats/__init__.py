@@ -20,8 +20,8 @@ class Info(NamedTuple):
         Whether it has unit cells.
     offsets : array of int or None
         Where each frame begins; None where that is known without looking.
-    topology : mdtraj.Topology or None
-        The file's own.
+    topology : callable or None
+        Returns the file's own, where it has one.
     no_cells, no_xyz : sequence of int
         The frames that, as was seen, have no unit cell, or no coordinates.
     """

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ...errors import TrajectoryDamagedError
+from ...errors import TrajectoryDamagedError, TrajectoryInputError
 from . import Arrays, Info
 from .records import read_records
 
@@ -99,7 +99,9 @@ def read_layout(file: BinaryIO, path: str) -> Layout:
     Raises
     ------
     TrajectoryDamagedError
-        It is no DCD file, or not one of those described above, or it ends too soon.
+        It is no DCD file, or ends too soon.
+    TrajectoryInputError
+        Its frames are not all of one size.
     """
     file.seek(0, os.SEEK_END)
     size = file.tell()
@@ -115,7 +117,7 @@ def read_layout(file: BinaryIO, path: str) -> Layout:
     is_charmm = version != 0
     if n_fixed or (is_charmm and has_w):
         what = "fixed atoms" if n_fixed else "a fourth dimension"
-        raise TrajectoryDamagedError(
+        raise TrajectoryInputError(
             f"{path} has {what}, so that its frames can't be read one by one. Write it anew without (catdcd, "
             "mdtraj's mdconvert)",
             path=path,

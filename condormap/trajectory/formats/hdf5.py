@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,11 @@ from ...errors import TrajectoryDamagedError, TrajectoryInputError
 from ..topology import topology_of_json
 from . import Arrays, Info
 from .records import runs
+from .units import ANGLE, LENGTH, TIME, factor
 
 _PIECE = 16 << 20  # bytes that are read at once beside the result
 _GAP = 8  # frames: reading over a gap is faster than HDF5's selection of frames that lie apart
-_UNITS = {
-    "coordinates": "nanometers",
-    "time": "picoseconds",
-    "cell_lengths": "nanometers",
-    "cell_angles": "degrees",
-}
+_UNITS = {"coordinates": LENGTH, "time": TIME, "cell_lengths": LENGTH, "cell_angles": ANGLE}
 
 
 @contextlib.contextmanager
@@ -102,33 +99,29 @@ def describe(path: str) -> Info:
                     path=path,
                     frame=min(n_frames, len(file[name])),
                 )
+        for name in _UNITS:
+            if name in file:
+                _factor(file[name], path)
         has_cells = {"cell_lengths", "cell_angles"} <= set(file)
         no_cells = np.flatnonzero(~np.any(file["cell_lengths"][:], axis=1)) if has_cells else ()
-        topology = topology_of_json(file["topology"][0], path) if "topology" in file else None
+        topology = partial(topology_of_json, file["topology"][0], path) if "topology" in file else None
     return Info(n_frames, n_atoms, has_cells, topology=topology, no_cells=no_cells)
 
 
 def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
     """Return some frames of a file."""
+    found = {}
     with opened(path) as file:
-        found = {
-            name: _in_units(
-                file[name], rows_of(file[name], path, frames, atoms if name == "coordinates" else None)
-            )
-            for name in _UNITS
-            if name in file
-        }
+        for name in _UNITS:
+            if name in file:
+                rows = rows_of(file[name], path, frames, atoms if name == "coordinates" else None)
+                by = _factor(file[name], path)
+                found[name] = rows if by == 1 else rows * by
     return Arrays(
         found["coordinates"], found.get("time"), found.get("cell_lengths"), found.get("cell_angles")
     )
 
 
-def _in_units(dataset: Any, values: Any) -> Any:
-    """Return values in mdtraj's units, of those that their dataset says."""
-    unit, wanted = dataset.attrs.get("units", ""), _UNITS[dataset.name[1:]]
-    unit = unit.decode() if isinstance(unit, bytes) else str(unit)
-    if unit in ("", wanted):
-        return values
-    from mdtraj.utils import in_units_of
-
-    return in_units_of(values, unit, wanted)
+def _factor(dataset: Any, path: str) -> float:
+    name = dataset.name[1:]
+    return factor(dataset.attrs.get("units"), _UNITS[name], name, path)

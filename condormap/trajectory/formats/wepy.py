@@ -22,10 +22,11 @@ from ..indices import Indices
 from ..topology import subset, topology_of_json
 from . import Arrays
 from .hdf5 import opened, rows_of
+from .units import LENGTH, TIME, factor
 
 _PER_ATOM = ("xyz", "positions", "velocities", "forces")
 _INDICES, _DATA = "_sparse_idxs", "data"
-_UNITS = {"positions": "nanometers", "box_vectors": "nanometers", "time": "picoseconds"}  # those of mdtraj
+_UNITS = {"positions": LENGTH, "box_vectors": LENGTH, "time": TIME}
 
 
 class Walk(NamedTuple):
@@ -105,7 +106,10 @@ def describe(path: str, runs: Any, trajs: Any, fields: Sequence[str], rep: str |
                     data = data[_DATA] if hasattr(data, "keys") else data
                     rows.setdefault(field, (data.shape[1:], data.dtype))
                 walks.append(_walk(walk, run, traj, topology, path, rep, as_frames=not fields))
-        return Contents(walks, topology, _units(file), rows)
+        units = _units(file)
+        for name, wanted_unit in _UNITS.items() if not fields else ():
+            factor(units.get(name), wanted_unit, name, path)
+    return Contents(walks, topology, units, rows)
 
 
 def _walk(
@@ -227,7 +231,7 @@ def _rows(field: Any, path: str, frames: Any, atoms: Any) -> Any:
 
 def read_frames(path: str, run: int, traj: int, frames: Any, atoms: Any, rep: str | None) -> Arrays:
     """Return some frames, in mdtraj's units."""
-    from mdtraj.utils import box_vectors_to_lengths_and_angles, in_units_of
+    from mdtraj.utils import box_vectors_to_lengths_and_angles
 
     with opened(path) as file:
         walk, units = file[f"runs/{run}/trajectories/{traj}"], _units(file)
@@ -237,7 +241,7 @@ def read_frames(path: str, run: int, traj: int, frames: Any, atoms: Any, rep: st
                 _field(walk, _path_of(name, rep), path), path, frames, atoms if name == "positions" else None
             )
             values = np.asarray(np.ma.filled(values), np.float64)
-            values *= in_units_of(1.0, units.get(name, _UNITS[name]), _UNITS[name])
+            values *= factor(units.get(name), _UNITS[name], name, path)
             return values
 
         xyz = rows("positions").astype(np.float32)
