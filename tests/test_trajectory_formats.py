@@ -235,6 +235,37 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert caught.value.path == str(tmp_path / "nowhere.xtc")
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_folder_is_refused(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"frames.{suffix}").mkdir()
+    with pytest.raises(TrajectoryError, match=f"{suffix}"):
+        Trajectory(tmp_path / f"frames.{suffix}", top=system())
+
+
+def test_a_frame_on_which_mdtraj_would_crash_is_refused(tmp_path: Path) -> None:
+    path = Path(written(tmp_path, "xtc", trajectory(5)))
+    data = bytearray(path.read_bytes())
+    at = int(Trajectory(path, top=system()).trajectories[0].offsets[3]) + 84
+    data[at : at + 4] = struct.pack(">i", 255)  # of a table with 73 numbers
+    path.write_bytes(data)
+    with pytest.raises(TrajectoryDamagedError, match="no frame 3 begins at byte") as caught:
+        Trajectory(path, top=system())
+    assert caught.value.frame == 3
+
+
+def test_frames_that_are_not_where_they_were_are_an_error_in_the_job(tmp_path: Path) -> None:
+    """Somebody wrote to the file, and gave it the time that it had."""
+    path = Path(written(tmp_path, "xtc", trajectory(9)))
+    data = Trajectory(path, top=system())
+    (chunk,) = data.chunks(9)
+    path.write_bytes(bytes(chunk.size))
+    os.utime(path, ns=(0, chunk.mtime_ns))
+    with pytest.raises(TrajectoryDamagedError, match="frames 0 to 8 can't be read"):
+        data.reader(chunk)
+    with pytest.raises(TrajectoryDamagedError, match="no frame is at byte 0"):
+        chunk.with_data()
+
+
 def test_a_suffix_that_is_not_known_is_refused(tmp_path: Path) -> None:
     (tmp_path / "frames.lammpstrj").write_text("ITEM: TIMESTEP\n")
     with pytest.raises(TrajectoryInputError, match=r"no format has the suffix '.lammpstrj'.*\.dcd, \.h5"):

@@ -200,6 +200,28 @@ def test_a_file_without_units_and_boxes_has_nanometers_and_no_unit_cells(path: s
     assert found.unitcell_lengths is None
 
 
+def test_a_unit_that_is_none_is_refused_where_it_matters(path: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    other.write_bytes(Path(path).read_bytes())
+    with h5py.File(other, "r+") as file:
+        del file["units/units/positions"]
+        file["units/units/positions"] = "cubit"
+    assert WepyH5(other, fields=["positions"]).units["positions"] == "cubit"
+    with pytest.raises(TrajectoryInputError, match="positions is in 'cubit', which can't be converted"):
+        WepyH5(other)
+
+
+def test_times_that_only_some_frames_have_are_nan_elsewhere(path: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    other.write_bytes(Path(path).read_bytes())
+    with h5py.File(other, "r+") as file:
+        group = file["runs/0/trajectories/0"]
+        del group["time"]
+        group["time/data"], group["time/_sparse_idxs"] = [[7.0]], [1]
+    (found,) = read_all(WepyH5(other, runs=0, trajs=0, frames=[0, 1]), 5)
+    np.testing.assert_array_equal(found.time, [np.nan, 7.0])
+
+
 def test_bytes_of_a_frame_are_those_of_its_fields(path: str) -> None:
     data = WepyH5(path, fields=["positions", "weights", "alt_reps/ca"], atoms=[0, 1])
     assert data.frame_nbytes == 8 * (2 * 3 + 1 + 4 * 3)

@@ -26,14 +26,12 @@ def stat_of(path: str) -> os.stat_result:
     Raises
     ------
     TrajectoryInputError
-        There is none that can be read.
+        There is none.
     TrajectoryDamagedError
         It is empty.
     """
     try:
         stat = os.stat(path)
-        with open(path, "rb"):
-            pass
     except OSError as error:
         raise TrajectoryInputError(
             f"{path} can't be read: {error.strerror}. Nothing was submitted", path=path
@@ -113,8 +111,6 @@ class Described:
     @property
     def labels(self) -> Any:
         """Run, traj and frame of each row of results: a structured array; of several trajectories a list."""
-        import numpy as np
-
         found = []
         for source in self.trajectories:
             label = np.empty(source.n_frames, [("run", "i8"), ("traj", "i8"), ("frame", "i8")])

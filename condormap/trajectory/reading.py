@@ -28,7 +28,7 @@ def read(chunk: Chunk, topology: Any) -> Any:
     -------
     mdtraj.Trajectory or dict of str to array
         The frames, in the order of ``chunk.frames``; of a WepyHDF5 file a dict of its fields. They are the
-        caller's: nothing else refers to them.
+        caller's, nothing else refers to them; but the topology is that of all chunks.
 
     Raises
     ------
@@ -91,10 +91,9 @@ def _arranged(values: Any, rows: Any, atoms: Any) -> Any:
     """Return rows and atoms in the order in which they were asked for."""
     if values is None:
         return None
-    values = values if rows is None else values.take(rows, axis=0)
-    return (
-        values if atoms is None else values.take(atoms, axis=1)
-    )  # in C's order, which mdtraj would copy it to
+    if rows is not None:
+        values = values.take(rows, axis=0)
+    return values if atoms is None else values.take(atoms, axis=1)  # in C's order: mdtraj copies any other
 
 
 def from_file(chunk: Chunk, rows: Any, atoms: Any) -> dict[str, Any]:

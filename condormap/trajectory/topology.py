@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import operator
 import pickle
@@ -85,7 +86,13 @@ class SmallTopology:
 
 
 def _unpacked(data: bytes) -> SmallTopology:
-    return SmallTopology(pickle.loads(zlib.decompress(data)))
+    collects = gc.isenabled()
+    gc.disable()  # which else looks at all these objects again and again: four fifths of the time
+    try:
+        return SmallTopology(pickle.loads(zlib.decompress(data)))
+    finally:
+        if collects:
+            gc.enable()
 
 
 def topology_of_json(text: str | bytes, path: str) -> Any:

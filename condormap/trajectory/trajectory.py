@@ -75,7 +75,7 @@ class Trajectory(Described):
         )
         n_atoms = infos[0].n_atoms
         for info, source in zip(infos, self.trajectories, strict=True):
-            _check_atoms(info, source, whole, n_atoms, self.trajectories[0])
+            _check_atoms(info, source, whole)
         self._set_atoms(chosen_atoms(atoms, whole, n_atoms, self.trajectories[0].name), whole)
 
     def __repr__(self) -> str:
@@ -115,7 +115,12 @@ def _describe(given: Any) -> tuple[Info, Any]:
         raise InvalidInputError(f"a trajectory is a path or an mdtraj.Trajectory, not {given!r}")
     path = str(absolute(given))
     stat = stat_of(path)
-    info = format_of(name_of(path)).describe(path)
+    try:
+        info = format_of(name_of(path)).describe(path)
+    except OSError as error:
+        raise TrajectoryInputError(
+            f"{path} can't be read: {error.strerror}. Nothing was submitted", path=path
+        ) from error
     if not info.n_frames:
         raise TrajectoryDamagedError(f"{path} has no frames. Nothing was submitted", path=path)
     return info, (path, stat)
@@ -167,7 +172,7 @@ def _first_of(chosen: Indices, numbers: Any) -> int | None:
     return chosen[int(found[0])] if len(found) else None
 
 
-def _check_atoms(info: Info, source: Source, topology: Any, n_atoms: int, first: Source) -> None:
+def _check_atoms(info: Info, source: Source, topology: Any) -> None:
     if topology is None:
         raise TrajectoryInputError(
             f"{source.name} has no topology: give top=, a file that mdtraj reads one from (PDB, PSF, GRO, prmtop) "

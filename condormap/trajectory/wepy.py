@@ -74,7 +74,12 @@ class WepyH5(Described):
         self.fields = _checked_fields(fields)
         self.rep = rep
         stat = stat_of(name)
-        found = wepy.describe(name, runs, trajs, self.fields, rep)
+        try:
+            found = wepy.describe(name, runs, trajs, self.fields, rep)
+        except OSError as error:
+            raise TrajectoryInputError(
+                f"{name} can't be read: {error.strerror}. Nothing was submitted", path=name
+            ) from error
         if not found.walks:
             raise TrajectoryInputError(f"{name} has no trajectories. Nothing was submitted", path=name)
         self.trajectories = tuple(

@@ -28,11 +28,15 @@ def opened(path: str) -> Iterator[Any]:
     ------
     TrajectoryDamagedError
         It is none, or cut off.
+    OSError
+        It may not be read.
     """
     import h5py
 
     try:
         file = h5py.File(path, "r", locking=False)  # many jobs read it, and nobody writes
+    except (PermissionError, IsADirectoryError):
+        raise
     except OSError as error:
         raise TrajectoryDamagedError(
             f"{path} is no HDF5 file, is still open for writing, or was cut off: {error}", path=path

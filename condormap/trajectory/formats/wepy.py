@@ -240,7 +240,7 @@ def read_frames(path: str, run: int, traj: int, frames: Any, atoms: Any, rep: st
             values = _rows(
                 _field(walk, _path_of(name, rep), path), path, frames, atoms if name == "positions" else None
             )
-            values = np.asarray(np.ma.filled(values), np.float64)
+            values = np.asarray(np.ma.filled(values, np.nan), np.float64)
             values *= factor(units.get(name), _UNITS[name], name, path)
             return values
 

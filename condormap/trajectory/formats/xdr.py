@@ -113,12 +113,22 @@ def read(opened: Any, frames: Any, offsets: Any, atoms: Any) -> Arrays:
         As for `Format.read`.
     offsets : array of int
         Where these frames begin.
+
+    Raises
+    ------
+    OSError
+        What is there is no frame.
     """
     opened.offsets = offsets
     parts = []
     for begin, stop in runs(frames):
         opened.seek(begin)
-        xyz, time, _, box, *_ = opened.read(stop - begin, atom_indices=atoms)
+        try:
+            xyz, time, _, box, *_ = opened.read(stop - begin, atom_indices=atoms)
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+        if len(xyz) < stop - begin:
+            raise OSError(f"frame {frames[begin + len(xyz)]} is not whole")
         parts.append((xyz, time, np.zeros((len(xyz), 3, 3), np.float32) if box is None else box))
     xyz, time, box = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
     return Arrays(xyz, time, *_cells(box))

@@ -9,8 +9,9 @@ from . import Arrays, Info, xdr
 from .xdr import Head
 
 _HEAD = struct.Struct(">iiif36si")  # magic, atoms, step, time, box, atoms
-_SIZE = struct.Struct(">i")  # of the compressed coordinates
-_SIZE_AT = 88  # after the precision, and limits of the coordinates
+_COMPRESSED = struct.Struct(">6iii")  # limits of the coordinates, an index, the size of what is compressed
+_COMPRESSED_AT = _HEAD.size + 4  # after the precision
+_INDICES = range(9, 73)  # of the table by which numbers are packed; mdtraj crashes on others
 _MAGIC = 1995
 _FEW = 9  # atoms, or less, are not compressed
 _NO_BOX = bytes(36)
@@ -29,7 +30,7 @@ def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
         return xdr.read(file, frames, offsets, atoms)
 
 
-HEAD_SIZE = _SIZE_AT + _SIZE.size
+HEAD_SIZE = _COMPRESSED_AT + _COMPRESSED.size
 
 
 def cut(path: str, frames: Any, offsets: Any, most: int | None) -> tuple[Any, Any] | None:
@@ -48,5 +49,7 @@ def parse(data: bytes) -> Head | None:
         return Head(n_atoms, _HEAD.size + 12 * n_atoms, box != _NO_BOX)
     if len(data) < HEAD_SIZE:
         return None
-    (n_bytes,) = _SIZE.unpack_from(data, _SIZE_AT)
-    return Head(n_atoms, HEAD_SIZE + (n_bytes + 3) // 4 * 4, box != _NO_BOX) if n_bytes > 0 else None
+    x, y, z, most_x, most_y, most_z, index, n_bytes = _COMPRESSED.unpack_from(data, _COMPRESSED_AT)
+    if n_bytes <= 0 or index not in _INDICES or most_x < x or most_y < y or most_z < z:
+        return None
+    return Head(n_atoms, HEAD_SIZE + (n_bytes + 3) // 4 * 4, box != _NO_BOX)
