@@ -68,6 +68,7 @@ __all__ = [
     "DeadlineError",
     "DetachedError",
     "ExecutableError",
+    "FileAsTextWarning",
     "ImpossibleRequestError",
     "InstallError",
     "InvalidInputError",
@@ -394,6 +395,10 @@ class ReduceError(CondormapError):
 
 class WaitTimeoutError(CondormapError, TimeoutError):
     """The timeout passed before the results were there; the jobs go on, the handle stays usable."""
+
+
+class FileAsTextWarning(UserWarning):
+    """An item of a `CondorMapper` names a file in text, where a `Path` would have the job find it."""
 
 
 class SharedRandomStateWarning(UserWarning):

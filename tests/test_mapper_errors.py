@@ -15,6 +15,7 @@ from condormap import CondorMapper, ItemState, PersonalPool, load, maps, reducer
 from condormap.errors import (
     CommandError,
     ExecutableError,
+    FileAsTextWarning,
     InvalidInputError,
     ItemTimeoutError,
     MissingOutputError,
@@ -103,7 +104,9 @@ def test_text_that_names_a_file_here_is_hinted_at(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data.txt").write_text("x")
-    error = error_of(seen("cat", ["data.txt"]))
+    with pytest.warns(FileAsTextWarning, match="'data.txt' is a file here"):
+        m = seen("cat", ["data.txt"])
+    error = error_of(m)
     assert "No such file" in str(error)
     assert "given as Path('data.txt'), the file is there too" in error.__notes__[0]
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from condormap.errors import ExecutableError, InvalidInputError
+from condormap.errors import ExecutableError, FileAsTextWarning, InvalidInputError
 from condormap.mapper.executable import Executable, check, find
 from condormap.mapper.tasks import OutputNames, make_command, make_tasks
 from condormap.mapper.templates import Fields, parse, parse_words
@@ -123,7 +123,12 @@ def test_without_a_template_the_item_or_its_elements_are_the_arguments(
         ("x", {"argtmpl": 3}, "argtmpl must be text"),
         ("x", {"argtmpl": "{mass}"}, "does not fit item 0, 'x': it has no field 'mass'"),
         ("x", {"argtmpl": "{:d}"}, "does not fit item 0, 'x': ValueError"),
-        ({"a": 1}, {}, r"item 0 is a mapping: argtmpl= .* \{a\}"),
+        ({"a": 1}, {}, r"item 0, a dict, is no text for an argument: .* as in argtmpl='\{a\}'"),
+        (Run(1.0, Path(__file__)), {}, r"item 0, a Run, .* argtmpl='\{mass\} \{data\}'"),
+        (object(), {}, r"item 0, a object, .* as in argtmpl='\{\}'"),
+        ((1, [2]), {}, r"item 0, a tuple, is no text"),
+        (len, {}, "is no text"),
+        ((), {}, "is no text"),
         ({"a": 1}, {"argtmpl": "{}"}, r"its fields have names: \{a\}"),
         ("a\0b", {}, "null character"),
         ("x" * 200_000, {}, "longer than a program can get"),
@@ -139,13 +144,9 @@ def test_without_a_template_the_item_or_its_elements_are_the_arguments(
         ("x", {"env": {"A=B": "x"}}, "env must be"),
         ("x", {"env": ["A"]}, "env must be"),
         (Path("gone.txt"), {}, r"there is no .*gone.txt. A Path is an input file"),
-        (lambda: (yield), {}, None),
     ],
 )
-def test_what_cannot_be_meant_is_refused(item: Any, options: dict[str, Any], message: str | None) -> None:
-    if message is None:  # a function can be pickled, and is its repr: nobody means it, but it is well defined
-        assert arguments(item)[0].startswith("<function")
-        return
+def test_what_cannot_be_meant_is_refused(item: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message) as caught:
         tasks([item], **options)
     assert "Nothing was submitted" in str(caught.value)
@@ -195,6 +196,15 @@ def test_a_relative_path_is_one_from_here(two: tuple[Path, Path], monkeypatch: p
     monkeypatch.chdir(two[0].parent)
     (task,) = tasks([Path("x.txt")])
     assert task["inputs"] == [("x.txt", str(two[0]))]
+
+
+def test_text_that_names_a_file_is_warned_of(two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(two[0].parent)
+    with pytest.warns(FileAsTextWarning, match=r"item 0: 'x.txt' is a file here, .*Path\('x.txt'\)"):
+        (task,) = tasks([("x.txt", 1)])
+    assert task["args"] == ["x.txt", "1"]
+    tasks(["x.txt"], files=["x.txt"])
+    tasks(["y", "x.txt"])
 
 
 # -- output files ------------------------------------------------------------------------------------------------

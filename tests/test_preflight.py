@@ -17,7 +17,7 @@ import pytest
 from in_job import Make, Map
 from test_map_steering import until
 
-from condormap import ItemState, PersonalPool, condormap
+from condormap import ItemState, PersonalPool, condormap, reducers
 from condormap.errors import ItemDiedError, JobRemovedError, PreflightError, SharedRandomStateWarning
 from condormap.in_job.packed import Buffers
 from condormap.in_job.preflight import NEEDS_FILE
@@ -217,6 +217,15 @@ def test_an_interpreter_that_runs_no_job_stops_the_map_and_the_advice_works(
 
 
 # -- randomness ------------------------------------------------------------------------------------------------
+
+
+def test_a_reducer_is_code_of_this_python_too(pool: PersonalPool) -> None:
+    def needs(**options: Any) -> Any:
+        m = condormap(abs, [-1], pool=pool, **options)
+        return json.loads((m.path / NEEDS_FILE).read_text())["python"]
+
+    assert needs() is None
+    assert needs(reduce=reducers.Sum()) == list(sys.version_info[:2])
 
 
 def test_a_function_with_a_generator_of_its_own_is_warned_about(make: Make) -> None:

@@ -178,8 +178,9 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
 
 def test_every_error_of_ours_is_a_condormap_error() -> None:
     others = [each for each in error_classes() if not issubclass(each, errors.CondormapError)]
-    # A cause that is shown and never raised, and a warning.
-    assert set(others) == {errors.RemoteTraceback, errors.SharedRandomStateWarning}
+    # A cause that is shown and never raised, and warnings.
+    warnings = {errors.FileAsTextWarning, errors.SharedRandomStateWarning}
+    assert set(others) == {errors.RemoteTraceback, *warnings}
 
 
 def test_a_bad_argument_is_a_value_error_and_a_missing_pool_a_connection_error() -> None:

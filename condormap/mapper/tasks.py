@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import posixpath
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,19 @@ from typing import Any
 
 import cloudpickle
 
-from ..errors import InvalidInputError, SerializationError
+from ..errors import FileAsTextWarning, InvalidInputError, SerializationError
 from ..folders.paths import absolute
-from .templates import Fields, Template, elements, parse, parse_words, paths
+from .templates import (
+    Fields,
+    Template,
+    elements,
+    has_no_text,
+    names_of_fields,
+    parse,
+    parse_words,
+    paths,
+    values,
+)
 
 Task = dict[str, Any]
 
@@ -162,8 +173,12 @@ def make_tasks(command: Command, items: Iterable[Any], names: OutputNames, first
     ------
     InvalidInputError
         A template does not fit an item, an input file is not there, two output files have one name...
+
+    Warns with a `FileAsTextWarning` where the first item names a file in text.
     """
     for number, item in enumerate(items, first):
+        if number == 0:
+            _warn_of_names(command, item)
         task = _task(command, item, number)
         names.add(task["outputs"].values(), number)
         yield task
@@ -200,6 +215,20 @@ def _task(command: Command, item: Any, number: int) -> Task:
         "env": {name: fields.fill(each) for name, each in command.env.items()},
         "input": _pickled(item, number),
     }
+
+
+def _warn_of_names(command: Command, item: Any) -> None:
+    """Warn of text that is the name of a file: all items will fail that were meant as files."""
+    for value in values(item):
+        if not isinstance(value, str) or os.path.isabs(value) or value.partition("/")[0] in command.taken:
+            continue
+        if os.path.isfile(value):
+            warnings.warn(
+                f"item 0: {value!r} is a file here, but given as text. An item runs in a folder of its own, and "
+                f"finds there what is given as a Path: Path({value!r})",
+                FileAsTextWarning,
+                stacklevel=2,
+            )
 
 
 def _named(here: Iterable[Path], taken: set[str], number: int) -> dict[Path, tuple[str, str]]:
@@ -244,13 +273,15 @@ def _output_name(name: str, template: Template) -> str:
 def _arguments(command: Command, fields: Fields, item: Any, number: int) -> list[str]:
     if command.arguments is not None:
         arguments = [fields.fill(word) for word in command.arguments]
-    elif values := elements(item):
-        arguments = [fields.format_field(value, "") for value in values]
     else:
-        names = ", ".join(f"{{{name}}}" for name in item)
-        raise InvalidInputError(
-            f"item {number} is a mapping: argtmpl= says where its fields go, as {names}. {_REFUSED}"
-        )
+        fields_by_place = elements(item)
+        if not fields_by_place or any(map(has_no_text, fields_by_place)):
+            names = " ".join(f"{{{name}}}" for name in names_of_fields(item)) or "{}"
+            raise InvalidInputError(
+                f"item {number}, a {type(item).__name__}, is no text for an argument: argtmpl= says where its "
+                f"fields go, as in argtmpl='{names}'. {_REFUSED}"
+            )
+        arguments = [fields.format_field(value, "") for value in fields_by_place]
     for argument in arguments:
         if "\0" in argument:
             raise InvalidInputError(

@@ -120,14 +120,32 @@ def elements(item: Any) -> tuple[Any, ...]:
     return () if isinstance(item, Mapping) else (item,)
 
 
-def paths(item: Any) -> Iterator[Path]:
-    """Yield the paths in an item: itself, or elements, values or fields of it."""
-    values: Any = elements(item)
+def names_of_fields(item: Any) -> list[str]:
+    """Return the names of the fields of a dict or a dataclass."""
     if isinstance(item, Mapping):
-        values = item.values()
-    elif dataclasses.is_dataclass(item) and not isinstance(item, type):
-        values = [getattr(item, field.name) for field in dataclasses.fields(item)]
-    for value in values:
+        return [str(name) for name in item]
+    is_one = dataclasses.is_dataclass(item) and not isinstance(item, type)
+    return [field.name for field in dataclasses.fields(item)] if is_one else []
+
+
+def has_no_text(value: Any) -> bool:
+    """Tell whether nobody means the text of a value: a container's, or that of an object which has none."""
+    of: Any = type(value)
+    if names_of_fields(value) or isinstance(value, tuple | list | set | frozenset | Mapping):
+        return True
+    return callable(value) or (of.__str__, of.__repr__) == (object.__str__, object.__repr__)
+
+
+def values(item: Any) -> list[Any]:
+    """Return what is in an item: itself, or its elements, values or fields."""
+    if names := names_of_fields(item):
+        return list(item.values()) if isinstance(item, Mapping) else [getattr(item, name) for name in names]
+    return list(elements(item))
+
+
+def paths(item: Any) -> Iterator[Path]:
+    """Yield the paths in an item."""
+    for value in values(item):
         if isinstance(value, Path):
             yield value
 

@@ -31,6 +31,7 @@ from ..errors import InvalidInputError, ReduceError, SerializationError
 from ..folders.store import storage_errors
 from ..in_job.packed import Buffers, packed_parts
 from ..in_job.payload import REDUCER_FILE, write_all
+from ..payload.needs import note_code
 from ..payload.serialize import pickled_by_value
 
 FOLDER = "reduce"
@@ -106,6 +107,7 @@ def write_reducer(folder: Path, reducer: Any, until: Any) -> None:
         (folder / FOLDER).mkdir(exist_ok=True, mode=0o700)
         _replace(folder / FOLDER / _HERE, [here])
         _replace(folder / REDUCER_FILE, packed_parts(job, buffers.kept) if buffers.kept else [job])
+        note_code(folder)
 
 
 class Store:

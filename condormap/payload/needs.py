@@ -15,7 +15,7 @@ import cloudpickle
 
 from ..errors import SharedRandomStateWarning
 from ..in_job.packed import Buffers
-from ..in_job.preflight import NEEDS_FILE
+from ..in_job.preflight import NEEDS_FILE, read_needs
 
 # These come with every job, or with every Python.
 _EVERYWHERE = frozenset({"__main__", "builtins", "cloudpickle", "condormap"}) | sys.stdlib_module_names
@@ -90,6 +90,13 @@ def pickle_function(function: Callable[..., Any], buffers: Buffers) -> tuple[byt
 def write_needs(folder: Path, needs: dict[str, Any]) -> None:
     """Write what a function needs beside it."""
     (folder / NEEDS_FILE).write_text(json.dumps(needs))
+
+
+def note_code(folder: Path) -> None:
+    """Note that what else lies beside the function is code too, which runs in this version of Python only."""
+    needs = read_needs(str(folder))
+    if needs["python"] is None:
+        write_needs(folder, {**needs, "python": list(sys.version_info[:2])})
 
 
 def _home_of_generator(obj: Any) -> tuple[Any, str] | None:
