@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -339,3 +340,30 @@ def test_the_memory_of_a_job_is_bounded_by_the_chunk_however_many_frames_it_gets
     peaks = compute_observable(peak, long, chunk_size=100, pool=pool, max_jobs=1)
     size = long.frame_nbytes / 2**20
     assert peaks[-1] - peaks[0] < 100 * size  # 4 MB, of 77 in all
+
+
+def test_a_python_without_condormap_reads_and_reduces(
+    pool: PersonalPool, loaded: mdtraj.Trajectory, tmp_path: Path
+) -> None:
+    def home(frames: mdtraj.Trajectory) -> Any:
+        files = [str(sys.modules["condormap.trajectory.reading"].__file__)] * frames.n_frames
+        return {"rg": mdtraj.compute_rg(frames), "file": files}
+
+    loaded.save_xtc(str(tmp_path / "run.xtc"))
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\nexec {sys.executable} -S "$@"\n'
+    )  # it reads no .pth file, as condormap has one
+    python.chmod(0o755)
+    found = compute_observable(
+        home,
+        Trajectory(tmp_path / "run.xtc", top=loaded.topology),
+        reduce=Collect(),
+        pool=pool,
+        max_jobs=1,
+        transfer="always",
+        python=str(python),
+        environment={"PYTHONPATH": str(Path(mdtraj.__file__).parents[1])},
+    )
+    np.testing.assert_allclose([row["rg"] for row in found], mdtraj.compute_rg(loaded), atol=1e-3)
+    assert all("/fallback/condormap/" in row["file"] for row in found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import itertools
 import marshal
 import os
 import shutil
@@ -39,11 +40,12 @@ if __name__ == "__main__":  # and not in a process that the function spawns
     os._exit(code)  # the interpreter's clean-up costs milliseconds and has nothing to clean
 """
 RUN_FILE, RUN_ARCHIVE = "run.py", "run.zip"  # what a Python is given to run
-# What a function finds in a Python without condormap: `condormap.checkpoint`, also by way of the function.
+# What a function finds in a Python without condormap: `condormap.checkpoint`, also by way of the function; the
+# reducers, and what reads trajectories.
 _STAND_IN = """\
 from . import checkpoint
 def __getattr__(name):
-    raise AttributeError("this Python has no condormap, and so only condormap.checkpoint: no " + name)
+    raise AttributeError("this Python has no condormap, and so only what jobs are sent of it: no " + name)
 """
 _STAND_IN_MAPPING = """\
 import sys
@@ -64,6 +66,9 @@ def _files() -> dict[str, bytes]:
         "fallback/condormap/checkpoint.py": (here / "checkpoint.py").read_bytes(),
         "fallback/condormap/mapping.py": _STAND_IN_MAPPING.encode(),
     }
+    folders = [(here / name).rglob("*.py") for name in ("reducers", "trajectory")]
+    for path in sorted([here / "errors.py", *itertools.chain(*folders)]):
+        files[f"fallback/condormap/{path.relative_to(here)}"] = path.read_bytes()
     spec = importlib.util.find_spec("cloudpickle")
     assert spec is not None
     assert spec.origin is not None
@@ -115,7 +120,8 @@ def _write_archive(path: Path) -> None:
         for name, data in _files().items():
             name = "__main__.py" if name == RUN_FILE else name
             archive.writestr(name, data, zipfile.ZIP_DEFLATED)
-            archive.writestr(f"{name}c", _compiled(name, data))
+            if not name.startswith("fallback/"):  # few jobs need that, and all are sent it
+                archive.writestr(f"{name}c", _compiled(name, data))
 
 
 def _compiled(name: str, source: bytes) -> bytes:

@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...folders.paths import data_home
-
 _LEAST = 1000  # frames of a file for which they are kept
 _VERSION = 1
 _HEAD = 5  # numbers before the offsets: version, size, time, atoms, frames
@@ -59,6 +57,8 @@ def kept_or_found(path: str, find: Callable[[], Table]) -> Table:
 
 
 def _places(path: str) -> tuple[Path, Path]:
+    from ...folders.paths import data_home  # here, for jobs without condormap are not sent that
+
     folder, name = os.path.split(path)
     digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     return Path(folder, f".{name}.condormap-offsets.npy"), data_home() / "offsets" / f"{digest}.npy"
