@@ -324,6 +324,20 @@ def test_what_cannot_be_meant_is_refused(
         load("not-meant")
 
 
+def test_a_probe_calls_the_function_here_before_anything_is_submitted(
+    pool: PersonalPool, loaded: mdtraj.Trajectory
+) -> None:
+    def broken(frames: mdtraj.Trajectory) -> Any:
+        raise LookupError("here")
+
+    with pytest.raises(LookupError, match="here"):
+        compute_observable(broken, loaded, chunk_size="probe", tag="probed", pool=pool)
+    with pytest.raises(InvalidInputError, match="there is no map"):
+        load("probed")
+    found = compute_observable(mdtraj.compute_rg, loaded, chunk_size="probe", pool=pool, max_jobs=1)
+    assert np.array_equal(found, mdtraj.compute_rg(loaded))
+
+
 def test_the_memory_of_a_job_is_bounded_by_the_chunk_however_many_frames_it_gets(
     pool: PersonalPool, tmp_path: Path
 ) -> None:

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import mdtraj
 import numpy as np
 import pytest
 from wepy.hdf5 import WepyHDF5
 
+from condormap import PersonalPool, load
 from condormap.errors import InvalidInputError
+from condormap.reducers import Mean
 from condormap.reducers.hdf5_series import Label
 from condormap.reducers.series import Places
+from condormap.trajectory import WepyH5, compute_observable
 from condormap.trajectory.wepy_observables import WepyObservables
 
 LENGTHS = ((4, 4), (6, 6))  # frames of the trajectories of each run
@@ -27,12 +31,15 @@ def path(tmp_path: Path) -> Path:
     atoms = [{"index": k, "name": "C", "element": "C"} for k in range(3)]
     residue = {"index": 0, "name": "X", "resSeq": 1, "segmentID": "", "atoms": atoms}
     topology = {"chains": [{"index": 0, "residues": [residue]}], "bonds": []}
-    WepyHDF5(str(path), mode="x", topology=json.dumps(topology)).close()
+    WepyHDF5(str(path), mode="x", topology=json.dumps(topology), sparse_fields=["extra"]).close()
+    random = np.random.default_rng(5)
     with WepyHDF5(str(path), mode="r+") as file:
         for run, lengths in enumerate(LENGTHS):
             file.new_run([])
-            for n in lengths:
-                file.add_traj(run, {"positions": np.zeros((n, 3, 3))}, weights=np.ones((n, 1)))
+            for traj, n in enumerate(lengths):
+                fields = {"positions": random.normal(size=(n, 3, 3)), "extra": random.normal(size=(2, 4))}
+                weights = np.full((n, 1), 1.0 + traj + 10 * run)
+                file.add_traj(run, fields, weights=weights, sparse_idxs={"extra": [1, 3]})
     return path
 
 
@@ -116,3 +123,79 @@ def test_what_cannot_be_an_observable_is_refused(path: Path, change: dict[str, A
         file["runs/1/trajectories/1/observables/there"] = np.zeros((6, 1))
     with pytest.raises(InvalidInputError, match=message):
         observables(path, **change)
+
+
+# ---- computed in jobs --------------------------------------------------------------------------------------
+
+
+def mean_x(frames: mdtraj.Trajectory) -> Any:
+    return frames.xyz[:, :, 0].mean(axis=1)
+
+
+def positions(path: Path) -> dict[tuple[int, int], Any]:
+    with h5py.File(path) as file:
+        return {
+            (run, traj): file[f"runs/{run}/trajectories/{traj}/positions"][()]
+            for run in (0, 1)
+            for traj in (0, 1)
+        }
+
+
+def test_an_ensemble_is_a_list_with_the_right_labels(pool: PersonalPool, path: Path) -> None:
+    data = WepyH5(path)
+    found = compute_observable(mean_x, data, chunk_size=3, pool=pool, max_jobs=2)
+    for rows, labels in zip(found, data.labels, strict=True):
+        (run,), (traj,) = set(labels["run"].tolist()), set(labels["traj"].tolist())
+        expected = positions(path)[run, traj][labels["frame"], :, 0].mean(axis=1)
+        np.testing.assert_allclose(rows, expected, rtol=1e-5)
+    assert [(each["run"][0], each["traj"][0]) for each in data.labels] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_fields_are_weighted_by_the_weights_of_the_walkers(pool: PersonalPool, path: Path) -> None:
+    def weighted(fields: dict[str, Any]) -> Any:
+        return fields["positions"][:, 0, 0], fields["weights"][:, 0]
+
+    data = WepyH5(path, fields=("positions", "weights"))
+    found = compute_observable(
+        weighted, data, reduce=Mean(weighted=True), chunk_size=2, pool=pool, max_jobs=2
+    )
+    of_all = positions(path)
+    values = np.concatenate([of_all[key][:, 0, 0] for key in of_all])
+    weights = np.concatenate([np.full(len(of_all[run, traj]), 1.0 + traj + 10 * run) for run, traj in of_all])
+    assert found.mean == pytest.approx(np.average(values, weights=weights))
+    assert found.n == sum(map(sum, LENGTHS))
+
+
+def test_what_a_sparse_field_has_not_stays_masked(pool: PersonalPool, path: Path) -> None:
+    data = WepyH5(path, runs=1, fields=("extra",))
+    found = compute_observable(
+        lambda fields: fields["extra"][:, :2], data, chunk_size=2, pool=pool, max_jobs=1
+    )
+    with WepyHDF5(str(path), mode="r") as file:
+        for traj, rows in enumerate(found):
+            expected = file.get_traj_field(1, traj, "extra")[:, :2]
+            assert np.array_equal(rows.mask, expected.mask)
+            assert np.array_equal(rows.compressed(), expected.compressed())
+
+
+def test_an_observable_is_computed_into_its_file(pool: PersonalPool, path: Path) -> None:
+    found = compute_observable(
+        mean_x, WepyH5(path), out="observables/x", chunk_size=4, pool=pool, max_jobs=2, tag="into-wepy"
+    )
+    assert found[3] == (str(path), "runs/1/trajectories/1/observables/x", (6, 1))
+    with WepyHDF5(str(path), mode="r") as file:
+        for (run, traj), xyz in positions(path).items():
+            rows = file.get_traj_field(run, traj, "observables/x")
+            np.testing.assert_allclose(rows[:, 0], xyz[:, :, 0].mean(axis=1), rtol=1e-5)
+    assert load("into-wepy").result() == found
+    again = compute_observable(
+        lambda fields: fields["observables/x"], WepyH5(path, fields=("observables/x",)), pool=pool, max_jobs=1
+    )
+    assert again[3].shape == (6, 1)
+
+
+def test_the_fields_are_arrays_of_dask(path: Path) -> None:
+    arrays = WepyH5(path, fields=("positions", "weights")).to_dask_array("positions", chunk_size=4)
+    for array, expected in zip(arrays, positions(path).values(), strict=True):
+        assert (array.shape, array.dtype) == (expected.shape, expected.dtype)
+        assert np.array_equal(array.compute(scheduler="sync"), expected)

@@ -38,8 +38,8 @@ class SeriesHDF5(HDF5Writer):
     Of one series the dataset has the given name; of several it is in a group that is named by the number of
     the series. Of results that are dicts there is one for each key, in a group of that name. Beside it ``frames``
     has the number of the frame of each row, and attributes of its group tell ``path``, ``run`` and ``traj``.
-    Others can read the file while it grows, with ``h5py.File(path, swmr=True)``; rows that are not there yet are
-    NaN, or 0 where the numbers are no floats.
+    Others can read the file while it grows, with ``h5py.File(path, swmr=True)``; rows that are not there yet, and
+    what is masked, are NaN, or 0 where the numbers are no floats.
 
     Parameters
     ----------
@@ -90,6 +90,7 @@ class SeriesHDF5(HDF5Writer):
     def _write(self, item: int, parts: dict[str, Any]) -> None:
         import numpy as np
 
+        parts = {part: np.ma.filled(rows, _nothing(rows.dtype)) for part, rows in parts.items()}
         if self._file is None:
             self._create(lambda file: self._add_series(file, parts))
         series, first = self.places.series[item], int(self.places.first[item])
@@ -134,6 +135,11 @@ class SeriesHDF5(HDF5Writer):
                 shapes = [_shape(self._file[name]) for name in names]
         found = [HDF5Rows(self.path, name, shape) for name, shape in zip(names, shapes, strict=True)]
         return found[0] if len(found) == 1 else found
+
+
+def _nothing(dtype: Any) -> Any:
+    """Return what stands in a file where an array is masked."""
+    return float("nan") if dtype.kind == "f" else dtype.type()
 
 
 def _shape(found: Any) -> Any:

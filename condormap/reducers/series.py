@@ -44,8 +44,8 @@ def parts_of(value: Any) -> dict[str, Any]:
 class Rows(Collect):
     """The rows of all results as one array, or as a list of arrays where there are several series.
 
-    Of results that are dicts of arrays the value has dicts. Rows that have no result (yet) are NaN, or 0 where the
-    numbers are no floats.
+    Of results that are dicts of arrays the value has dicts; masked arrays stay so. Rows that have no result (yet)
+    are NaN, or 0 where the numbers are no floats, or masked.
 
     Parameters
     ----------
@@ -78,12 +78,15 @@ def _joined(pieces: list[tuple[int, Any]], n: int) -> Any:
     import numpy as np
 
     arrays = [array for _, array in pieces]
+    masked = any(isinstance(array, np.ma.MaskedArray) for array in arrays)
     if pieces and sum(map(len, arrays)) == n:
-        return np.concatenate(arrays)
+        return np.ma.concatenate(arrays) if masked else np.concatenate(arrays)  # type: ignore[no-untyped-call]
     dtype = np.result_type(*arrays) if arrays else np.dtype(float)
     whole = np.zeros((n, *(arrays[0].shape[1:] if arrays else ())), dtype)
     if dtype.kind in "fc":
         whole[...] = np.nan
+    if masked:
+        whole = np.ma.masked_all_like(whole)  # type: ignore[no-untyped-call]
     for at, array in pieces:
         whole[at : at + len(array)] = array
     return whole

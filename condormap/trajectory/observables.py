@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,9 +62,10 @@ def compute_observable(
         Write the rows to an HDF5 file while they come, as a dataset ``data`` or of the given name
         (`condormap.reducers.hdf5_series`). ``"observables/NAME"``: as an observable into the WepyHDF5 file that
         `data` describes (`WepyObservables`).
-    chunk_size : int or "auto"
+    chunk_size : int, "auto" or "probe"
         How many frames a chunk has at most: so many are in the memory of a job at a time. ``"auto"`` goes by
-        their bytes, the memory of a job and the number of slots.
+        their bytes, the memory of a job and the number of slots; ``"probe"`` also by the memory and the time that
+        `func` takes, which is called here with a few frames.
     wait : bool
         Wait and return the value, and remove the map, unless it was given a `tag`. Else return the map's handle
         at once.
@@ -105,7 +107,7 @@ def compute_observable(
     if options.get("on_complete") is not None:
         raise InvalidInputError("compute_observable makes the value itself: it takes no on_complete=")
     data = _described(data)
-    chunks = _chunks(data, chunk_size, options)
+    chunks = _chunks(func, data, chunk_size, options)
     reducer = _reducer(func, data, chunks, reduce, out)
     observe = Observe(func, data.reader, rows=needs_rows(reducer), parts=reduce is not None)
     size = max(chunk.n_out for chunk in chunks)
@@ -138,14 +140,18 @@ def _described(data: Any) -> Described:
     )
 
 
-def _chunks(data: Described, chunk_size: int | str, options: dict[str, Any]) -> list[Chunk]:
-    slots, memory = 1, options.get("memory")
+def _chunks(
+    func: Callable[..., Any], data: Described, chunk_size: int | str, options: dict[str, Any]
+) -> list[Chunk]:
+    slots, memory, probe = 1, options.get("memory"), None
+    if chunk_size == "probe":
+        chunk_size, probe = "auto", partial(func, **(options.get("common") or {}))
     if chunk_size == "auto":
         names = {field.name for field in dataclasses.fields(JobOptions)}
         job = make_options({name: value for name, value in options.items() if name in names})
         condor = connect(choose_pool(options.get("pool"), options.get("schedd")))
         slots = jobs_at_once(condor, job)
-    return data.chunks(chunk_size, memory=memory, slots=slots)
+    return data.chunks(chunk_size, memory=memory, slots=slots, probe=probe)
 
 
 def _reducer(func: Any, data: Described, chunks: list[Chunk], reduce: Any, out: Any) -> Reducer:

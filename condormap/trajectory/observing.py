@@ -62,7 +62,7 @@ def _rows(value: Any, chunk: Chunk) -> Any:
             "dict of arrays): wrap it in a function that returns the part that is meant"
         )
     try:
-        rows = np.asarray(value)
+        rows = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
         if rows.dtype.hasobject:
             raise ValueError("its elements are no numbers or texts")
     except ValueError as error:
