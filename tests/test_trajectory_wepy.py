@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mdtraj.utils import box_vectors_to_lengths_and_angles
+from trajectories import same as identical
 from trajectories import system
 from wepy.hdf5 import WepyHDF5
 from wepy.util.mdtraj import mdtraj_to_json_topology
@@ -150,6 +151,17 @@ def test_frames_of_mdtraj_are_in_its_units_with_the_topology_of_the_atoms(path: 
         np.testing.assert_allclose(found.unitcell_angles, angles, rtol=1e-6)
         names = [str(system().atom(MAIN[k])) for k in (7, 2, 8)]
         assert [str(atom) for atom in found.topology.atoms] == names
+
+
+def test_an_mdtraj_trajectory_can_be_made_of_fields(path: str) -> None:
+    options: dict[str, Any] = {"frames": [5, 2], "atoms": [4, 1]}
+    fields = WepyH5(path, fields=["weights", "positions", "box_vectors", "time"], **options)
+    frames = WepyH5(path, **options)
+    reader = pickle.loads(pickle.dumps(fields.reader))
+    for one, two in zip(fields.chunks(2), frames.chunks(2), strict=True):
+        identical(reader.to_mdtraj(reader(one)), frames.reader(two))
+    only = WepyH5(path, fields=["positions"], **options)
+    assert only.reader.to_mdtraj(only.reader(only.chunks(2)[0])).unitcell_lengths is None
 
 
 def test_the_topology_is_that_of_the_atoms_with_positions(path: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -65,10 +66,13 @@ class Reader:
     ----------
     topology : mdtraj.Topology or None
         That of the description.
+    units : mapping of str to str
+        The units of a WepyHDF5 file's fields.
     """
 
-    def __init__(self, topology: Any) -> None:
+    def __init__(self, topology: Any, units: Mapping[str, str] | None = None) -> None:
         self._topology = SmallTopology(topology)
+        self._units = dict(units or {})
 
     @property
     def topology(self) -> Any:
@@ -78,6 +82,19 @@ class Reader:
     def __call__(self, chunk: Chunk) -> Any:
         """Return the frames of a chunk, as `read` does."""
         return read(chunk, self.topology)
+
+    def to_mdtraj(self, fields: Mapping[str, Any]) -> Any:
+        """Return fields of a WepyHDF5 file as an `mdtraj.Trajectory`, in its units.
+
+        Parameters
+        ----------
+        fields : mapping of str to array
+            What reading a chunk gave: positions, and box_vectors and time if they are there.
+        """
+        import mdtraj
+
+        xyz, time, lengths, angles = wepy.arrays_of(fields, self._units)
+        return mdtraj.Trajectory(xyz, self.topology, time, lengths, angles)
 
 
 def each_once(numbers: Any) -> tuple[Any, Any]:
@@ -121,8 +138,8 @@ def check_unchanged(chunk: Chunk) -> None:
         now = os.stat(chunk.path)
     except OSError as error:
         raise TrajectoryChangedError(
-            f"{first} was removed, or can't be seen from here ({error.strerror}). Where the jobs don't see this "
-            "machine's files, say transfer='always'",
+            f"{first} was removed, or can't be seen from here ({error.strerror}). Where jobs don't see the file, "
+            "condormap sends its frames along with transfer='always', and elsewhere chunk.with_data() does",
             path=chunk.path,
             frame=chunk.frames[0],
         ) from error

@@ -14,6 +14,7 @@ from ..folders.paths import absolute
 from .described import Described, Source, stat_of
 from .formats import wepy
 from .frames import check_stride, chosen_atoms, chosen_frames, frames_of_each
+from .reading import Reader
 
 
 class WepyH5(Described):
@@ -118,6 +119,11 @@ class WepyH5(Described):
     def read_nbytes(self) -> int:
         """The bytes of memory that reading takes at its peak, per frame."""
         return super().read_nbytes * (1 if self.fields else 2)  # read at double precision
+
+    @property
+    def reader(self) -> Reader:
+        """A function that reads a chunk; it pickles small, with the topology and the units."""
+        return Reader(self.topology, self.units)
 
     def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
         """Return shape and type of what a frame has by a name."""

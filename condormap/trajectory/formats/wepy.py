@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -231,23 +231,42 @@ def _rows(field: Any, path: str, frames: Any, atoms: Any) -> Any:
 
 def read_frames(path: str, run: int, traj: int, frames: Any, atoms: Any, rep: str | None) -> Arrays:
     """Return some frames, in mdtraj's units."""
-    from mdtraj.utils import box_vectors_to_lengths_and_angles
-
     with opened(path) as file:
-        walk, units = file[f"runs/{run}/trajectories/{traj}"], _units(file)
-
-        def rows(name: str) -> Any:
-            values = _rows(
+        walk = file[f"runs/{run}/trajectories/{traj}"]
+        fields = {
+            name: _rows(
                 _field(walk, _path_of(name, rep), path), path, frames, atoms if name == "positions" else None
             )
-            values = np.asarray(np.ma.filled(values, np.nan), np.float64)
-            values *= factor(units.get(name), _UNITS[name], name, path)
-            return values
+            for name in _UNITS
+            if name == "positions" or name in walk
+        }
+        return arrays_of(fields, _units(file), path)
 
-        xyz = rows("positions").astype(np.float32)
-        time = rows("time").reshape(len(frames)) if "time" in walk else None
-        if "box_vectors" not in walk:
-            return Arrays(xyz, time, None, None)
-        box = rows("box_vectors")
-        of = box_vectors_to_lengths_and_angles(*(box[:, k] for k in range(3)))
-        return Arrays(xyz, time, np.stack(of[:3], axis=1), np.stack(of[3:], axis=1))
+
+def arrays_of(fields: Mapping[str, Any], units: Mapping[str, str], path: str = "the frames") -> Arrays:
+    """Return positions, times and box vectors in mdtraj's units; what a sparse field doesn't have is NaN.
+
+    Parameters
+    ----------
+    fields : mapping of str to array
+        Positions, and the others if they are there.
+    units : mapping of str to str
+        The unit of each, as far as it is known.
+    path : str
+        The file, for messages.
+    """
+    from mdtraj.utils import box_vectors_to_lengths_and_angles
+
+    found = {}
+    for name in _UNITS:
+        if name in fields:
+            values = np.ma.filled(fields[name], np.nan)
+            out = np.empty(values.shape, np.float32 if name == "positions" else np.float64)
+            by = factor(units.get(name), _UNITS[name], name, path)
+            found[name] = np.multiply(values, by, out=out, casting="same_kind")
+    xyz = found["positions"]
+    time = found["time"].reshape(len(xyz)) if "time" in found else None
+    if "box_vectors" not in found:
+        return Arrays(xyz, time, None, None)
+    of = box_vectors_to_lengths_and_angles(*(found["box_vectors"][:, k] for k in range(3)))
+    return Arrays(xyz, time, np.stack(of[:3], axis=1), np.stack(of[3:], axis=1))
