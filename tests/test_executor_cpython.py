@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import importlib
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Gate
 
 from condormap import CondorExecutor, PersonalPool
 
@@ -40,6 +42,12 @@ BaseTestCase = theirs("BaseTestCase", "util")
 ExecutorMixin = theirs("ExecutorMixin", "util")
 
 
+class Event(Gate):
+    """What their tests of Python 3.14 have calls wait for."""
+
+    set = Gate.open
+
+
 class CondorMixin(ExecutorMixin):  # type: ignore[misc,valid-type]
     executor_type = CondorExecutor
 
@@ -54,6 +62,9 @@ class CondorMixin(ExecutorMixin):  # type: ignore[misc,valid-type]
     ) -> None:
         monkeypatch.setenv("CONDOR_CONFIG", str(pool.config_file))
         self.tmp_path, self.run_script, self.start_script = tmp_path, run_script, start_script
+
+    def create_event(self) -> Event:
+        return Event(self.tmp_path / uuid.uuid4().hex)
 
 
 class TestExecutor(CondorMixin, theirs("ExecutorTest", "executor"), BaseTestCase):  # type: ignore[misc]

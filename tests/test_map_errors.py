@@ -184,6 +184,22 @@ def test_a_stop_iteration_does_not_look_like_the_end(pool: PersonalPool) -> None
     assert type(m.results("return")[0]) is StopIteration
 
 
+class FalseError(Exception):
+    def __bool__(self) -> bool:
+        return False
+
+
+def falsely(x: int) -> None:
+    raise FalseError(x)
+
+
+def test_an_exception_that_is_false_comes_back_as_itself(pool: PersonalPool) -> None:
+    m = condormap(falsely, [1], pool=pool)
+    assert type(m.results(errors="return")[0]) is FalseError
+    with pytest.raises(FalseError):
+        m.results()
+
+
 def test_a_result_that_cannot_be_pickled_is_an_error_of_its_item(pool: PersonalPool) -> None:
     m = condormap(lambda x: threading.Lock() if x == 0 else x, range(2), pool=pool)
     with pytest.raises(TypeError, match="lock") as caught:

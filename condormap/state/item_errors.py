@@ -123,9 +123,10 @@ def unloadable(where: str, told: Mapping[str, Any], job: str, items: Sequence[in
 
 def _original(where: str, told: Mapping[str, Any]) -> BaseException:
     """Return the exception that was raised, or one that stands for it, with the remote traceback as cause."""
-    error = _unpickled(told["pickle"]) or RemoteError(
-        f"{where}: {told['summary']} (its exception can't be built again from its pickle: this stands for it)"
-    )
+    error = _unpickled(told["pickle"])
+    if error is None:  # an exception may be false
+        stands = "its exception can't be built again from its pickle: this stands for it"
+        error = RemoteError(f"{where}: {told['summary']} ({stands})")
     error.__cause__ = RemoteTraceback(told["traceback"])
     return error
 
