@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_map_transfer import remote  # noqa: F401
 from test_slices import cut, values
 from test_trajectory_wepy import path as wepy_file  # noqa: F401
 from trajectories import FORMATS, reference, same, system, trajectory, written
@@ -20,7 +21,7 @@ from condormap import PersonalPool, condormap
 from condormap.errors import StorageError, TrajectoryChangedError
 from condormap.payload.carried import LIMIT_VARIABLE
 from condormap.payload.serialize import write_items
-from condormap.trajectory import Trajectory, WepyH5
+from condormap.trajectory import Trajectory, WepyH5, compute_observable
 
 N = 23
 
@@ -138,3 +139,18 @@ def test_jobs_compute_with_frames_that_they_are_sent(pool: PersonalPool, tmp_pat
     os.unlink(path)
     np.testing.assert_array_equal(np.concatenate(m.results(timeout=60)), expected)
     m.remove()
+
+
+def test_jobs_that_see_no_file_compute_observables(
+    remote: PersonalPool,  # noqa: F811
+    files: dict[str, str],
+    wepy_file: str,  # noqa: F811
+) -> None:
+    data = Trajectory([files[suffix] for suffix in FORMATS], top=system(), stride=3)
+    found = compute_observable(mdtraj.compute_rg, data, chunk_size=3, max_jobs=2, pool=remote)
+    for suffix, radii in zip(FORMATS, found, strict=True):
+        np.testing.assert_array_equal(radii, mdtraj.compute_rg(reference(files[suffix], system())[::3]))
+    walks = WepyH5(wepy_file, fields=["weights", "velocities"], atoms=[3])
+    found = compute_observable(lambda fields: fields["weights"], walks, chunk_size=5, max_jobs=2, pool=remote)
+    (first, *_) = walks.chunks(20)
+    np.testing.assert_array_equal(found[0], walks.reader(first)["weights"])
