@@ -226,6 +226,23 @@ def test_offsets_go_to_condormap_s_folder_where_the_file_s_cannot_be_written(
     assert len(list((tmp_path / "home/offsets").iterdir())) == 1
 
 
+def read_so_far() -> int:
+    """Return how many bytes this process has read."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_job_reads_little_more_of_a_file_than_its_frames(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path, suffix, trajectory(8000))
+    data = Trajectory(path, top=system())
+    read = data.reader
+    *_, before, last = data.chunks(20)
+    read(before)  # loads what it needs of Python
+    start = read_so_far()
+    assert read(last).n_frames == 20
+    assert read_so_far() - start < 0.1 * os.path.getsize(path)
+
+
 # -- bad files -------------------------------------------------------------------------------------------------
 
 
