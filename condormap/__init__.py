@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import checkpoint, errors, reducers
+    from . import checkpoint, errors, reducers, trajectory
     from .catalog import load, remove, retag
     from .executor.executor import CondorExecutor
     from .folders.cleaning import clean
@@ -80,11 +80,12 @@ __all__ = [
     "reducers",
     "remove",
     "retag",
+    "trajectory",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("checkpoint", "errors", "reducers"):
+    if name in ("checkpoint", "errors", "reducers", "trajectory"):
         return importlib.import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

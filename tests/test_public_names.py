@@ -44,6 +44,7 @@ def test_the_public_names() -> None:
         "reducers",
         "remove",
         "retag",
+        "trajectory",
     ]
 
 
@@ -80,7 +81,7 @@ def test_a_name_is_loaded_when_it_is_first_used() -> None:
 
 def test_no_module_hides_a_public_name() -> None:
     modules = {each.name for each in pkgutil.iter_modules(condormap.__path__)}
-    assert modules & set(condormap.__all__) == {"checkpoint", "errors", "reducers"}
+    assert modules & set(condormap.__all__) == {"checkpoint", "errors", "reducers", "trajectory"}
 
 
 def test_dir_lists_the_public_names() -> None:
