@@ -154,3 +154,27 @@ def test_jobs_that_see_no_file_compute_observables(
     found = compute_observable(lambda fields: fields["weights"], walks, chunk_size=5, max_jobs=2, pool=remote)
     (first, *_) = walks.chunks(20)
     np.testing.assert_array_equal(found[0], walks.reader(first)["weights"])
+
+
+def test_a_retry_sends_the_frames_again_and_notices_a_change(pool: PersonalPool, tmp_path: Path) -> None:
+    path = written(tmp_path, "dcd", trajectory(9))
+    data = Trajectory(path, top=system())
+    read = data.reader
+    mended = tmp_path / "mended"
+
+    def frames(chunk: Any) -> list[int]:
+        assert mended.exists() or chunk.out_start != 3
+        return [*chunk.frames, read(chunk).n_frames]
+
+    m = condormap(frames, data.chunks(3), pool=pool, transfer="always")
+    m.wait(timeout=60)
+    assert m.failed() == [1]
+    mended.touch()
+    stat = os.stat(path)
+    os.utime(path, ns=(0, stat.st_mtime_ns + 1))
+    with pytest.raises(TrajectoryChangedError, match="before frame 3 was read, the file was replaced"):
+        m.retry()
+    assert m.failed() == [1]
+    os.utime(path, ns=(0, stat.st_mtime_ns))
+    assert m.retry().results(timeout=60) == [[0, 1, 2, 3], [3, 4, 5, 3], [6, 7, 8, 3]]
+    m.remove()
