@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from . import timings
 from .adding import Adding
@@ -208,7 +208,7 @@ class CondorMap:
         """Return the items whose results are in `partial`."""
         return self._value.merged()
 
-    def set_reducer(self, reducer: Any) -> CondorMap:
+    def set_reducer(self, reducer: Any) -> Self:
         """Replace the map's reducer, and merge anew what its jobs have sent; return the map.
 
         The states that jobs have made must mean the same to both. Jobs that start later use the new one.
@@ -216,7 +216,7 @@ class CondorMap:
         self._value.set_reducer(reducer)
         return self
 
-    def set_on_complete(self, function: Callable[[list[Any]], Any]) -> CondorMap:
+    def set_on_complete(self, function: Callable[[list[Any]], Any]) -> Self:
         """Have a function called with the list of all results when the last one is in; return the map.
 
         It is called once, by the process that is in `wait` or `result` then, or comes to be; `result` returns its
@@ -370,7 +370,7 @@ class CondorMap:
 
     def retry(
         self, items: Iterable[int] | None = None, *, chunksize: int | str = "auto", **options: Any
-    ) -> CondorMap:
+    ) -> Self:
         """Run items again, in new jobs of this map; return the map.
 
         Their errors are forgotten: until the new jobs settle them, they are idle or running. A late result of
@@ -403,7 +403,7 @@ class CondorMap:
         chunksize: int | str = "auto",
         strict: bool = False,
         **options: Any,
-    ) -> CondorMap:
+    ) -> Self:
         """Add items to the map, which run in new jobs; return the map. What there is stays as it is.
 
         Parameters

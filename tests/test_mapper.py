@@ -325,6 +325,41 @@ def test_a_process_that_is_killed_loses_nothing(
     assert Counter(path.name for path in m.outdir.iterdir()) == Counter(f"{n}.out" for n in range(6))
 
 
+KILLED_IN_SUBMIT = """
+import os, signal, sys, threading, time
+from condormap import CondorMapper
+
+def kill(event, _):
+    if event == "socket.sendmsg":  # the submit itself
+        if {delay}:
+            threading.Thread(target=lambda: (time.sleep({delay}), os.kill(os.getpid(), signal.SIGKILL))).start()
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+m = CondorMapper("echo", range(4), chunksize=2, tag={tag!r}, submit=False)
+sys.addaudithook(kill)
+m.submit()
+m.wait()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("delay", [0, 0.02, 0.3])
+def test_a_process_that_is_killed_while_it_submits_submits_once(
+    start_script: Callable[..., subprocess.Popen[str]], delay: float
+) -> None:
+    tag = f"killed-in-submit-{delay}"
+    process = start_script(KILLED_IN_SUBMIT.format(delay=delay, tag=tag))
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (-signal.SIGKILL, "")
+    m = load(tag)
+    assert isinstance(m, CondorMapper)
+    if not m.submitted:
+        m.submit()
+    assert [outcome.stdout for outcome in m.results(timeout=60)] == ["0\n", "1\n", "2\n", "3\n"]
+    assert (m.path / "events.log").read_text().count("Cluster submitted") == 1
+
+
 # -- by hand -----------------------------------------------------------------------------------------------------
 
 
@@ -352,7 +387,7 @@ def test_an_item_is_run_here(mapper: Mapper, script: Script, tmp_path: Path) -> 
 
 def test_a_shell_runs_the_same(mapper: Mapper, script: Script, tmp_path: Path) -> None:
     (tmp_path / "it's").write_text("text")
-    run = script('cat "$1"; cat; echo "$N"')
+    run = script('cat "$1"; cat; echo "$N"', mode=0o644)
     m = mapper(
         run,
         [(tmp_path / "it's", "a 'b'\n")],

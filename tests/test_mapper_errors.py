@@ -175,7 +175,7 @@ def test_a_refused_map_leaves_nothing(seen: Mapper, script: Script, tmp_path: Pa
     run = script("exit 0")
     for arguments, options in (
         (("no-such-program", [1]), {}),
-        ((run, [*"aba"]), {"outtmpl": "{}"}),
+        ((run, [*"aba"]), {"outtmpl": "{}", "outdir": tmp_path / "new"}),
         ((run, [1, Path("gone")]), {}),
         ((run, [1]), {"outdir": tmp_path / "new"}),
         ((run, [1]), {"outtmpl": "{}", "outdir": run}),

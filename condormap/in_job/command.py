@@ -21,6 +21,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import time
 
@@ -42,6 +43,7 @@ RESULTS = (OUTPUTS, KEPT)  # what is brought home
 INLINE = 1 << 20  # bytes of standard output or error that travel with the outcome; more is a file
 TAIL = 2000  # bytes
 _RUN = "condormap.run"  # how the name of an item's folder begins
+_WORK = "work"  # in it: where the executable is run
 _STREAMS = ("stdout", "stderr")
 
 
@@ -135,7 +137,8 @@ class Command:
         self.success = success
         self.read = read
         self._room: Room | None = None
-        self._n_runs = 0
+        self._n_folders = 0
+        self._folder = ""  # an empty one
 
     def __call__(self, task: dict[str, Any]) -> Any:
         """Run the executable for an item, in a job."""
@@ -169,18 +172,27 @@ class Command:
         note_group : callable
             Is told the group of the processes that are to be killed with this one, and 0 when there are none.
         """
-        self._n_runs += 1
-        folder = f"{room.scratch}/{_RUN}.{self._n_runs}"
-        os.makedirs(f"{folder}/work")
+        folder = self._folder or self._new_folder(room.scratch)
+        self._folder = ""
         try:
             return self._run(task, room, folder, note_group)
         finally:
-            remove(folder)
+            if is_as_new(folder):
+                self._folder = folder
+            else:
+                remove(folder)
+
+    def _new_folder(self, scratch: str) -> str:
+        """Return a new folder for an item: others get it too, as long as it can be emptied, for that is faster."""
+        self._n_folders += 1
+        folder = f"{scratch}/{_RUN}.{os.getpid()}.{self._n_folders}"
+        os.makedirs(f"{folder}/{_WORK}")
+        return folder
 
     def _run(
         self, task: dict[str, Any], room: Room, folder: str, note_group: Callable[[int], None]
     ) -> Outcome:
-        work, names = f"{folder}/work", [name for name, _ in task["inputs"]]
+        work, names = f"{folder}/{_WORK}", [name for name, _ in task["inputs"]]
         stage(task, room, work)
         command = (self.name, *task["args"])
         stdout = f"{work}/{task['outputs'][task['stdout']]}" if task["stdout"] else f"{folder}/stdout"
@@ -204,8 +216,11 @@ class Command:
             outcome = Outcome(command, 127, 0.0, b"", b"", {})
             raise CommandFailed(outcome, names, start=why_not_started(room.program, error)) from None
         note_group(process.pid)
-        code = process.wait()
-        kill_group(process.pid)
+        try:
+            code = process.wait()
+        finally:
+            kill_group(process.pid)
+            process.wait()  # again, where an exception came: Ctrl-C, an alarm
         note_group(0)
         seconds = time.monotonic() - began
         there = {key: name for key, name in task["outputs"].items() if os.path.lexists(f"{work}/{name}")}
@@ -277,6 +292,22 @@ def _printed(path: str, here: str, home: str) -> Printed:
         return here, home
     with open(path, "rb") as file:
         return file.read()
+
+
+def is_as_new(folder: str) -> bool:
+    """Empty the folder of an item; tell whether it can be that of another one."""
+    work = f"{folder}/{_WORK}"
+    try:
+        if not stat.S_ISDIR(os.lstat(work).st_mode) or not os.access(work, os.R_OK | os.W_OK | os.X_OK):
+            return False
+        for name in os.listdir(work):
+            remove(f"{work}/{name}")
+        for name in os.listdir(folder):
+            if name != _WORK:  # not cut off when they are opened again: ext4 then writes them to the disk
+                remove(f"{folder}/{name}")
+        return os.listdir(folder) == [_WORK] and not os.listdir(work)
+    except OSError:
+        return False
 
 
 def kill_group(group: int) -> None:

@@ -43,7 +43,11 @@ def shell_line(described: Described, task: Task, files: Sequence[str]) -> str:
         if parent := os.path.dirname(name):
             steps.append(shlex.join(["mkdir", "-p", parent]))
     steps += [shlex.join(["ln", "-s", os.path.normpath(path), name]) for name, path in links]
-    command = shlex.join([str(described.executable.path or described.executable.name), *task["args"]])
+    program = str(described.executable.path or described.executable.name)
+    if described.executable.path is not None and not os.access(program, os.X_OK):
+        steps.append(shlex.join(["install", "-m", "700", program, "condormap.executable"]))
+        program = "./condormap.executable"
+    command = shlex.join([program, *task["args"]])
     if task["env"]:
         variables = [f"{name}={value}" for name, value in task["env"].items()]
         command = f"{shlex.join(['env', *variables])} {command}"

@@ -107,7 +107,7 @@ def read_described(folder: Path) -> Described:
     return described
 
 
-def write_folders(new: Path, described: Described, outdir: Path | None) -> None:
+def write_folders(new: Path, described: Described) -> None:
     """Write what a map of an executable has besides into its new folder."""
     try:
         data = cloudpickle.dumps(described, 5)
@@ -120,6 +120,10 @@ def write_folders(new: Path, described: Described, outdir: Path | None) -> None:
     (new / EXECUTABLE).mkdir()
     if (path := described.executable.path) is not None:
         (new / EXECUTABLE / path.name).symlink_to(path)
+
+
+def make_outputs(new: Path, outdir: Path | None) -> None:
+    """Make the folder of the output files, or a link to the one that the user named."""
     if outdir is None:
         (new / OUTPUTS).mkdir()
     else:

@@ -33,7 +33,7 @@ from ..submitting import add_submission
 from ..waiting import Waiter
 from .arguments import exit_codes, function_or_none, new_log, number_of, output_folder
 from .by_hand import run_here, shell_line
-from .described import Described, read_described, read_draft, write_draft, write_folders
+from .described import Described, make_outputs, read_described, read_draft, write_draft, write_folders
 from .executable import check, find
 from .tasks import OutputNames, Task, make_command, make_tasks
 
@@ -161,13 +161,19 @@ class CondorMapper(CondorMap):
         def content(new: NewMap, transfer: Transfer) -> Content:
             check(described.executable, here=not transfer.sent)
             with storage_errors(new.final):
-                write_folders(new.folder, described, folder)
+                write_folders(new.folder, described)
                 if submit is False:
                     write_draft(new.folder, request)
             tasks = make_tasks(described.command, zipped(iterables, strict=strict), OutputNames())
+
+            def write(into: Path) -> int:
+                n_items = write_items(into, [tasks])
+                with storage_errors(new.final):
+                    make_outputs(into, folder)
+                return n_items
+
             return Content(
-                function=described.in_job(new.final, folder or new.final / OUTPUTS),
-                write_items=lambda into: write_items(into, [tasks]),
+                function=described.in_job(new.final, folder or new.final / OUTPUTS), write_items=write
             )
 
         made = make_map(request, content, executes=True, log=new_log(log), submit=submit is not False)
