@@ -34,11 +34,11 @@ def cut(path: str, frames: Any, offsets: Any, most: int | None) -> tuple[Any, An
     return xdr.cut(path, offsets, parse, HEAD_SIZE, most)
 
 
-def parse(data: bytes) -> Head | None:
-    """Return the header that begins a frame."""
-    if len(data) < _HEAD.size:
+def parse(data: bytes, at: int) -> Head | None:
+    """Return the header of the frame that begins there."""
+    if len(data) < at + _HEAD.size:
         return None
-    magic, _, _, name, *sizes, n_atoms, _, _ = _HEAD.unpack_from(data)
+    magic, _, _, name, *sizes, n_atoms, _, _ = _HEAD.unpack_from(data, at)
     if magic != _MAGIC or name != _NAME or min(sizes) < 0:
         return None
     n_box, n_xyz, n_velocities, n_forces = sizes[2], *sizes[7:10]
@@ -46,6 +46,6 @@ def parse(data: bytes) -> Head | None:
     real = n_box // 9 if n_box else n_vectors // (3 * n_atoms) if n_atoms > 0 else 0
     if real not in (4, 8):
         return None
-    box_at = _HEAD.size + 2 * real + sizes[0] + sizes[1]
+    box_at = at + _HEAD.size + 2 * real + sizes[0] + sizes[1]
     has_cell = n_box > 0 and any(data[box_at : box_at + n_box])
     return Head(n_atoms, _HEAD.size + 2 * real + sum(sizes), has_cell, n_xyz > 0)

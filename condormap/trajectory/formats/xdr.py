@@ -6,6 +6,7 @@ Where each frame begins is found once, where the data are described, by reading 
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,8 +37,11 @@ class Head(NamedTuple):
     has_xyz: bool = True
 
 
-#: Of the first bytes of a frame, its header; None where they are none.
-Parser = Callable[[bytes], "Head | None"]
+#: Of bytes, and where among them a frame begins, its header; None where none does.
+Parser = Callable[[bytes, int], "Head | None"]
+
+_NEAR = 1 << 14  # bytes from one header to the next, below which what is between them is read too
+_BLOCK = 1 << 18  # bytes that are then read at once
 
 
 def describe(path: str, parse: Parser, head_size: int) -> Info:
@@ -66,13 +70,16 @@ def describe(path: str, parse: Parser, head_size: int) -> Info:
 
 def _scan(path: str, parse: Parser, head_size: int) -> Table:
     """Return where each frame begins and what it has, of the headers."""
-    offsets: list[int] = []
+    offsets = array("q")
     flags = bytearray()
-    n_atoms, at = 0, 0
+    n_atoms = at = size = begin = 0
+    block = b""
     with open(path, "rb", buffering=0) as file:
         fd, end = file.fileno(), os.fstat(file.fileno()).st_size
         while at < end:
-            head = parse(os.pread(fd, head_size, at))
+            if at + head_size > begin + len(block):
+                begin, block = at, os.pread(fd, _BLOCK if offsets and size < _NEAR else head_size, at)
+            head = parse(block, at - begin)
             frame = len(offsets)
             if head is None:
                 raise _damaged(path, frame, at, end, head_size)
@@ -87,7 +94,8 @@ def _scan(path: str, parse: Parser, head_size: int) -> Table:
             n_atoms = head.n_atoms
             offsets.append(at)
             flags.append(head.has_cell | head.has_xyz << 1)
-            at += head.size
+            size = head.size
+            at += size
     return Table(n_atoms, np.array(offsets, np.int64), np.frombuffer(bytes(flags), np.uint8))
 
 
@@ -138,7 +146,7 @@ def cut(path: str, offsets: Any, parse: Parser, head_size: int, most: int | None
     """Return the bytes of the frames that begin there, and where each begins in these; None where it is more."""
     with open(path, "rb", buffering=0) as file:
         fd = file.fileno()
-        heads = [parse(os.pread(fd, head_size, at)) for at in offsets.tolist()]
+        heads = [parse(os.pread(fd, head_size, at), 0) for at in offsets.tolist()]
         sizes = np.array([0 if head is None else head.size for head in heads], np.int64)
         total = int(sizes.sum())
         if most is not None and total > most:
