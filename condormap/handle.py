@@ -201,26 +201,27 @@ class CondorMap:
 
     @property
     def partial(self) -> Any:
-        """What the results are merged to so far; those that have arrived are merged first."""
+        """What the results are merged to so far, after those that have arrived; None where that is nothing yet."""
         return self._value.partial()
 
     def merged(self) -> list[int]:
         """Return the items whose results are in `partial`."""
         return self._value.merged()
 
-    def set_reducer(self, reducer: Any) -> Self:
+    def set_reducer(self, reducer: Any, *, until: Callable[[Any], object] | None = None) -> Self:
         """Replace the map's reducer, and merge anew what its jobs have sent; return the map.
 
-        The states that jobs have made must mean the same to both. Jobs that start later use the new one.
+        The states that jobs have made must mean the same to both. Jobs that start later use the new one. `until`
+        stays as it is, unless another one is given.
         """
-        self._value.set_reducer(reducer)
+        self._value.set_reducer(reducer, until)
         return self
 
     def set_on_complete(self, function: Callable[[list[Any]], Any]) -> Self:
         """Have a function called with the list of all results when the last one is in; return the map.
 
         It is called once, by the process that is in `wait` or `result` then, or comes to be; `result` returns its
-        value, there and in every other process.
+        value, there and in every other process. After `extend` it is called again, with all results.
         """
         self._value.set_on_complete(function)
         return self

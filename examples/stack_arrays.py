@@ -30,6 +30,7 @@ numpy.save(path, (moves.cumsum(axis=1) ** 2).sum(axis=0).mean(axis=1))
 
 def main() -> None:
     STACK.parent.mkdir(exist_ok=True)
+    STACK.unlink(missing_ok=True)  # of an earlier run; `StackHDF5` replaces no file
     executable = STACK.with_name("walk")
     executable.write_text(WALK)
     print("Starting a personal HTCondor pool on this machine")

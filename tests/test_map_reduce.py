@@ -127,6 +127,17 @@ def test_the_value_so_far(pool: PersonalPool, gate: Gate) -> None:
     assert load(m.tag).result() == 45
 
 
+def test_of_no_results_the_value_so_far_may_be_none(pool: PersonalPool, gate: Gate) -> None:
+    def function(x: int) -> int:
+        gate.wait()
+        return x
+
+    m = condormap(function, range(2), pool=pool, reduce=max)
+    assert m.partial is None
+    gate.open()
+    assert m.result(timeout=30) == 1
+
+
 def test_what_an_ordered_reducer_waits_for_waits_in_its_file(pool: PersonalPool, gate: Gate) -> None:
     def function(x: int) -> str:
         if x == 2:
@@ -225,8 +236,11 @@ def test_an_until_that_fails_says_so(pool: PersonalPool, gate: Gate) -> None:
         return x
 
     m = condormap(function, range(2), pool=pool, chunksize=1, reduce=Sum(), until=lambda r: r.stderr < 1)
-    with pytest.raises(ReduceError, match=r"failed in until\(\).*AttributeError"):
+    with pytest.raises(
+        ReduceError, match=r"failed in until\(\).*AttributeError.*set_reducer\(reducer, until="
+    ):
         m.result(timeout=30)
+    assert m.set_reducer(Sum(), until=lambda r: r >= 0).result(timeout=30) == 0
     gate.open()
 
 
@@ -321,6 +335,13 @@ def test_a_function_that_fails_is_called_again(pool: PersonalPool, tmp_path: Pat
     with pytest.raises(ReduceError):
         other.result(timeout=30)
     assert other.set_on_complete(max).result() == 2
+
+
+def test_a_function_is_called_again_with_items_that_were_added(pool: PersonalPool) -> None:
+    m = condormap(abs, range(3), pool=pool, on_complete=len)
+    assert m.result(timeout=30) == 3
+    assert m.extend([7]).wait(30)
+    assert m.result() == load(m.tag).result() == 4
 
 
 def test_no_function_is_called_while_items_have_failed(pool: PersonalPool, tmp_path: Path) -> None:

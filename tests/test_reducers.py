@@ -287,6 +287,61 @@ def test_what_is_no_reducer_is_refused(wrong: Any) -> None:
         r.as_reducer(wrong)
 
 
+MASKED = np.ma.masked_array([1.0, 2.0], [False, True])  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    "reducer",
+    [
+        r.Sum(),
+        r.Sum("elements"),
+        r.Min(),
+        r.Max("elements"),
+        r.Mean(),
+        r.Variance(),
+        r.Covariance(),
+        r.Concatenate(),
+        r.Histogram(2, (0, 4)),
+    ],
+    ids=lambda reducer: type(reducer).__name__,
+)
+def test_masked_values_are_not_reduced_as_if_they_were_none(reducer: Any) -> None:
+    with pytest.raises(TypeError, match=r"has masked values.*compressed\(\)"):
+        reducer.add(reducer.zero(), 0, MASKED)
+    reducer.add(reducer.zero(), 0, np.ma.masked_array([1.0, 2.0]))  # type: ignore[no-untyped-call]
+
+
+def test_masked_values_are_no_rows(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="has masked values"):
+        r.StackHDF5(tmp_path / "x.h5").add([], 0, MASKED)
+
+
+@pytest.mark.parametrize(
+    ("reducer", "wrong"),
+    [
+        (r.Mean(), np.datetime64("2020-01-01")),
+        (r.Histogram(2, (0, 1)), 1j),
+        (r.Histogram(2, (0, 1)), None),
+        (r.Histogram2D(2, ((0, 1), (0, 1))), (1j, 0)),
+        (r.MergeDicts(), 3),
+    ],
+)
+def test_what_numpy_would_convert_is_refused(reducer: Any, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"a result must be|is of real numbers"):
+        reducer.add(reducer.zero(), 0, wrong)
+
+
+def test_a_number_of_bins_is_that_of_both_axes() -> None:
+    both = r.Histogram2D(2, ((0, 1), (0, 4)))
+    equal(both.edges, r.Histogram2D((2, 2), ((0, 1), (0, 4))).edges)
+
+
+@pytest.mark.parametrize("function", [operator.sub, operator.truediv, pow, np.subtract, np.divide])
+def test_a_function_that_is_not_associative_is_refused(function: Any) -> None:
+    with pytest.raises(TypeError, match="is not associative"):
+        r.as_reducer(function)
+
+
 @pytest.mark.parametrize("function", [np.sum, np.mean, statistics.mean, len, lambda results: results])
 def test_a_function_of_all_values_is_refused(function: Any) -> None:
     with pytest.raises(TypeError, match=r"function of two.*on_complete="):
@@ -399,6 +454,12 @@ def test_rows_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     stack.merge([(0, np.zeros((1, 2), np.int32))], [])
     with pytest.raises(ValueError, match=r"rows 1 to 1 are float64 of shape \(2,\)"):
         stack.merge([], [(1, np.zeros((1, 2)))])
+    for narrower in (
+        np.int64,
+        np.int8,
+    ):  # the file would have other numbers, or another type by who comes first
+        with pytest.raises(ValueError, match="they must be alike"):
+            stack.merge([], [(1, np.full((1, 2), 100, narrower))])
     with pytest.raises(ValueError, match="its place has 2 rows"):
         r.StackHDF5(tmp_path / "y.h5", rows=2).add([], 0, np.zeros((3, 1)))
 

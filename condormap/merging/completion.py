@@ -4,7 +4,7 @@
 
     complete/
         function.pkl    the function
-        value.pkl       what it returned
+        value.<n>.pkl   what it returned of the results of n items
         lock            whoever calls it has it locked
 """
 
@@ -23,11 +23,11 @@ from ..errors import InvalidInputError, ReduceError, SerializationError
 from ..folders.locks import locked
 from ..folders.store import storage_errors
 
-_FOLDER, _FUNCTION, _VALUE = "complete", "function.pkl", "value.pkl"
+_FOLDER, _FUNCTION = "complete", "function.pkl"
 
 
-def write_completion(folder: Path, function: Callable[[list[Any]], Any]) -> None:
-    """Write the function into a map's folder.
+def write_completion(folder: Path, function: Callable[[list[Any]], Any], n_items: int) -> None:
+    """Write the function into the folder of a map of so many items.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def write_completion(folder: Path, function: Callable[[list[Any]], Any]) -> None
     with storage_errors(folder):
         (folder / _FOLDER).mkdir(exist_ok=True, mode=0o700)
     with locked(folder / _FOLDER):
-        if (folder / _FOLDER / _VALUE).exists():
+        if _value_file(folder, n_items).exists():
             raise InvalidInputError(
                 "the map's on_complete function was called already, and m.result() has its value"
             )
@@ -61,13 +61,15 @@ def has_completion(folder: Path) -> bool:
     return (folder / _FOLDER / _FUNCTION).exists()
 
 
-def complete(folder: Path, results: Callable[[], list[Any]], timeout: float) -> Any:
-    """Return the function's value; call it, if no process has done so.
+def complete(folder: Path, n_items: int, results: Callable[[], list[Any]], timeout: float) -> Any:
+    """Return the function's value; call it, if no process has done so since items were added.
 
     Parameters
     ----------
     folder : Path
         The map's folder.
+    n_items : int
+        How many items it has.
     results : callable
         Returns all results.
     timeout : float
@@ -81,7 +83,7 @@ def complete(folder: Path, results: Callable[[], list[Any]], timeout: float) -> 
         Another process is calling it.
     """
     with locked(folder / _FOLDER, timeout=timeout):
-        value_file = folder / _FOLDER / _VALUE
+        value_file = _value_file(folder, n_items)
         with storage_errors(value_file):
             data = value_file.read_bytes() if value_file.exists() else None
         if data is not None:
@@ -97,6 +99,10 @@ def complete(folder: Path, results: Callable[[], list[Any]], timeout: float) -> 
             ) from error
         _write(value_file, data)
         return value
+
+
+def _value_file(folder: Path, n_items: int) -> Path:
+    return folder / _FOLDER / f"value.{n_items}.pkl"
 
 
 def _write(path: Path, data: bytes) -> None:

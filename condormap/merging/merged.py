@@ -184,8 +184,8 @@ class Store:
             (self.folder / _STATE).unlink(missing_ok=True)
 
 
-def replace_reducer(folder: Path, reducer: Any) -> None:
-    """Give a map another reducer, with which its frames are merged anew.
+def replace_reducer(folder: Path, reducer: Any, until: Any = None) -> None:
+    """Give a map another reducer, with which its frames are merged anew, and another `until`, if there is one.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def replace_reducer(folder: Path, reducer: Any) -> None:
     store = Store(folder)
     if store.is_stopped():
         raise InvalidInputError("until= has stopped the map: its result stands")
-    write_reducer(folder, reducer, store.until)
+    write_reducer(folder, reducer, store.until if until is None else until)
 
 
 def _replace(path: Path, parts: Any) -> None:

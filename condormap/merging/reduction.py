@@ -107,16 +107,21 @@ class Reduction:
                     finally:
                         self._forget()  # it is read again: this state is for this value only
             with self._as_stage("finish", "the state of all results" if not partial else "the state so far"):
-                return store.reducer.finish(state)
+                try:
+                    return store.reducer.finish(state)
+                except Exception:
+                    if partial and not merged.frames:
+                        return None  # of no results there need not be a value
+                    raise
 
     def items(self) -> list[int]:
         """Return the items whose results are merged."""
         _, merged = self._loaded()
         return [item for first, stop in joined(merged.items) for item in range(first, stop)]
 
-    def replace_reducer(self, reducer: Any) -> None:
+    def replace_reducer(self, reducer: Any, until: Any) -> None:
         """Merge with another reducer, all anew."""
-        replace_reducer(self._folder, reducer)
+        replace_reducer(self._folder, reducer, until)
         self._forget()
 
     # -- merging ---------------------------------------------------------------------------------------------
@@ -266,9 +271,10 @@ class Reduction:
         except ReduceError:
             raise
         except Exception as error:
+            mended = "m.set_reducer(reducer, until=...)" if stage == "until" else "m.set_reducer()"
             raise ReduceError(
                 f"the reducer failed in {stage}(), with {what}: {type(error).__name__}: {error}. All results are "
-                "kept: m.set_reducer() takes one that is mended, and m.result() then merges them again, without "
+                f"kept: {mended} takes one that is mended, and m.result() then merges them again, without "
                 "running the map again",
                 stage=stage,
             ) from error

@@ -113,11 +113,12 @@ class Value:
         """Return the items whose results are merged."""
         return self._reducing().items()
 
-    def set_reducer(self, reducer: Any) -> None:
+    def set_reducer(self, reducer: Any, until: Any) -> None:
         """Reduce with another reducer; see `CondorMap.set_reducer`."""
         reduction, reducer = self._reducing(), checked_reducer(reducer)
+        _check_callable("until", until)
         with self._local_modules():
-            reduction.replace_reducer(reducer)
+            reduction.replace_reducer(reducer, until)
         self._cannot_merge = False
 
     def set_on_complete(self, function: Callable[[list[Any]], Any]) -> None:
@@ -127,7 +128,7 @@ class Value:
                 "m.result() of a map with reduce= is what the reducer returns: it has no on_complete"
             )
         with self._local_modules():
-            completion.write_completion(self._map.path, function)
+            completion.write_completion(self._map.path, function, len(self._map.state.ledger))
 
     def refuse_more(self) -> None:
         """Refuse to run items of a map that has stopped."""
@@ -148,7 +149,8 @@ class Value:
         return self._map.state.ledger.n_results == len(self._map.state.ledger)
 
     def _completed(self, timeout: float) -> Any:
-        return completion.complete(self._map.path, lambda: self._results.all("raise", None), timeout)
+        n_items = len(self._map.state.ledger)
+        return completion.complete(self._map.path, n_items, lambda: self._results.all("raise", None), timeout)
 
     def _raise_first_error(self) -> None:
         if self._has_all():
@@ -184,9 +186,13 @@ def check_value_options(
             "with_input= is for results, and a map with reduce= has none without keep=True"
         )
     for name, value in (("until", until), ("on_complete", on_complete)):
-        if value is not None and not callable(value):
-            raise InvalidInputError(f"{name} must be callable, not a {type(value).__name__}: {value!r}")
+        _check_callable(name, value)
     return None if reduce is None else "keep" if keep else "discard"
+
+
+def _check_callable(name: str, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise InvalidInputError(f"{name} must be callable, not a {type(value).__name__}: {value!r}")
 
 
 def write_value_options(folder: Path, reducer: Any, until: Any, on_complete: Any) -> None:
@@ -194,4 +200,4 @@ def write_value_options(folder: Path, reducer: Any, until: Any, on_complete: Any
     if reducer is not None:
         write_reducer(folder, reducer, until)
     if on_complete is not None:
-        completion.write_completion(folder, on_complete)
+        completion.write_completion(folder, on_complete, 0)

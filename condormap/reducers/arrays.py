@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .basic import Collect
+from .numbers import as_array
 
 
 class Concatenate(Collect):
@@ -21,9 +22,7 @@ class Concatenate(Collect):
 
     def add(self, state: list[tuple[int, Any]], index: int, value: Any) -> list[tuple[int, Any]]:
         """Return the state with one more result."""
-        import numpy as np
-
-        return super().add(state, index, np.asarray(value))
+        return super().add(state, index, as_array(value))
 
     def finish(self, state: list[tuple[int, Any]]) -> Any:
         """Return the array; a ValueError where there are no results."""

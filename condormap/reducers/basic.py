@@ -114,6 +114,8 @@ class MergeDicts(Reducer):
 
     def add(self, state: dict[Any, Any], index: int, value: Mapping[Any, Any]) -> dict[Any, Any]:
         """Return the state with one more result."""
+        if not isinstance(value, Mapping):
+            raise TypeError(f"a result must be a dict, not a {type(value).__name__}: {value!r:.80}")
         if self.combine is None:
             state.update(value)
         else:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .hdf5_file import HDF5Writer
+from .numbers import as_array
 
 _State = list[tuple[int, Any]]
 
@@ -75,9 +76,7 @@ class StackHDF5(HDF5Writer):
 
     def add(self, state: _State, index: int, value: Any) -> _State:
         """Return the state with one more result; a ValueError where it has not the rows that it should."""
-        import numpy as np
-
-        array = np.asarray(value)
+        array = as_array(value)
         array = array[None] if self.is_row else array
         first, stop = self._place(index)
         n = len(array) if array.ndim else -1
@@ -106,15 +105,13 @@ class StackHDF5(HDF5Writer):
         return []
 
     def _write(self, first: int, block: Any) -> None:
-        import numpy as np
-
         if self._file is None:
             self._create(lambda file: self._add_dataset(file, self.dataset, 0, block))
         data = self._file[self.dataset]
-        if block.shape[1:] != data.shape[1:] or not np.can_cast(block.dtype, data.dtype, "same_kind"):
+        if (block.dtype, block.shape[1:]) != (data.dtype, data.shape[1:]):
             raise ValueError(
                 f"rows {first} to {first + len(block) - 1} are {block.dtype} of shape {block.shape[1:]}, and "
-                f"those before are {data.dtype} of shape {data.shape[1:]}"
+                f"those before are {data.dtype} of shape {data.shape[1:]}: they must be alike"
             )
         if first + len(block) > len(data):
             data.resize(first + len(block), axis=0)

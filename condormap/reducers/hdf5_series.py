@@ -100,7 +100,7 @@ class SeriesHDF5(HDF5Writer):
             if (
                 data is None
                 or rows.shape[1:] != data.shape[1:]
-                or not np.can_cast(rows.dtype, data.dtype, "same_kind")
+                or not np.can_cast(rows.dtype, data.dtype, "safe")
             ):
                 there = "is not there" if data is None else f"is {data.dtype} of shape {data.shape[1:]}"
                 raise ValueError(

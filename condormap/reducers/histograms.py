@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .numbers import pair_of
+from .numbers import as_numbers, pair_of
 from .protocol import Reducer
 
 _State = tuple[Any, Any]
@@ -71,9 +71,9 @@ class Histogram(Reducer):
         import numpy as np
 
         if not self.weighted:
-            counts += np.histogram(value, self.bins, self.range)[0]
+            counts += np.histogram(_as_real(value), self.bins, self.range)[0]
             return state
-        value, weights = np.broadcast_arrays(*pair_of(value))
+        value, weights = np.broadcast_arrays(*map(_as_real, pair_of(value)))
         counts += np.histogram(value, self.bins, self.range, weights=weights)[0]
         squares += np.histogram(value, self.bins, self.range, weights=np.square(weights))[0]
         return state
@@ -95,8 +95,8 @@ class Histogram2D(Reducer):
 
     Parameters
     ----------
-    bins : pair of (int or sequence of float)
-        For each axis, how many bins of one width there are, or their edges.
+    bins : int, or pair of (int or sequence of float)
+        How many bins of one width each axis has; or, for each axis, how many it has, or their edges.
     range : pair of ((float, float) or None), or None
         For each axis, the first and the last edge, where its bins are a number.
     weighted : bool
@@ -105,11 +105,13 @@ class Histogram2D(Reducer):
 
     def __init__(
         self,
-        bins: tuple[int | Sequence[float], int | Sequence[float]],
+        bins: int | tuple[int | Sequence[float], int | Sequence[float]],
         range: tuple[tuple[float, float] | None, tuple[float, float] | None] | None = None,
         *,
         weighted: bool = False,
     ) -> None:
+        if isinstance(bins, int):
+            bins = bins, bins
         axes = [_bins(n, limits) for n, limits in zip(bins, range or (None, None), strict=True)]
         self.edges = tuple(edges for _, _, edges in axes)
         self.weighted = weighted
@@ -126,7 +128,7 @@ class Histogram2D(Reducer):
         import numpy as np
 
         counts, squares = state
-        x, y, *weights = (np.ravel(part) for part in np.broadcast_arrays(*value))
+        x, y, *weights = (np.ravel(part) for part in np.broadcast_arrays(*map(_as_real, value)))
         if len(weights) != self.weighted:
             raise ValueError(f"a result must be {'(x, y, weights)' if self.weighted else '(x, y)'}")
         known = ~(np.isnan(x) | np.isnan(y))  # else they would be in the last bin
@@ -148,6 +150,14 @@ class Histogram2D(Reducer):
         counts, squares = state
         edges = tuple(np.array(each) for each in self.edges)
         return Counts(counts.copy(), edges, np.sqrt(counts if squares is None else squares))
+
+
+def _as_real(value: Any) -> Any:
+    """Return a result as an array of real numbers; a TypeError where it has others."""
+    array = as_numbers(value)
+    if array.dtype.kind == "c":
+        raise TypeError(f"a histogram is of real numbers, not of {value!r:.80}")
+    return array.astype(int) if array.dtype.kind == "b" else array
 
 
 def _bins(

@@ -67,12 +67,22 @@ class Sum(Reducer):
             return plain(np.where(np.isfinite(total), total + lost, total)[()])
 
 
-def as_numbers(value: Any) -> Any:
-    """Return a result as an array; a TypeError where it has text or None in it, which NumPy would convert."""
+def as_array(value: Any) -> Any:
+    """Return a result as an array; a TypeError where it has masked values, whose mask would be lost."""
     import numpy as np
 
-    array = np.asarray(value)
-    if array.dtype.kind in "USV" or (array.dtype.kind == "O" and None in array.ravel().tolist()):
+    if np.ma.is_masked(value):
+        raise TypeError(
+            f"a result has masked values, and masks are not reduced: return array.compressed() or "
+            f"array.filled(numpy.nan), not {value!r:.80}"
+        )
+    return np.asarray(value)
+
+
+def as_numbers(value: Any) -> Any:
+    """Return a result as an array; a TypeError where it has text, a date or None, which NumPy would convert."""
+    array = as_array(value)
+    if array.dtype.kind in "USVM" or (array.dtype.kind == "O" and None in array.ravel().tolist()):
         raise TypeError(f"a result must be numbers, not a {type(value).__name__}: {value!r:.80}")
     return array
 
@@ -153,7 +163,7 @@ class Min(Reducer):
             return self.merge(state, Extreme(value, index))
         import numpy as np
 
-        array = np.asarray(value)
+        array = as_array(value)
         if self.over == "elements":
             if not array.size:
                 return state

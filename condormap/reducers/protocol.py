@@ -88,9 +88,25 @@ class Function(Reducer):
         return state[0]
 
 
+_NOT_ASSOCIATIVE = frozenset(  # of the module operator, and of NumPy
+    "sub truediv floordiv mod pow isub itruediv ifloordiv imod ipow subtract divide floor_divide remainder "
+    "power float_power".split()
+)
+
+
 def _check_takes_two(function: Callable[..., Any]) -> None:
     """Refuse a function of all values at once, where it can be told: ``numpy.sum``, ``statistics.mean``."""
     name = getattr(function, "__name__", repr(function))
+    if name in _NOT_ASSOCIATIVE and getattr(function, "__module__", None) in (
+        "_operator",
+        "builtins",
+        "numpy",
+        None,
+    ):
+        raise TypeError(
+            f"{name} is not associative: f(f(a, b), c) is not f(a, f(b, c)), so the value would depend on how the "
+            "items are divided into jobs"
+        )
     advice = "condormap.reducers has what is often wanted; on_complete= takes a function of all results"
     try:
         signature = inspect.signature(function)
