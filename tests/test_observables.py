@@ -17,7 +17,7 @@ from MDAnalysisTests.datafiles import DCD, PSF
 from test_map_steering import until
 
 from condormap import PersonalPool, load, maps
-from condormap.errors import InvalidInputError
+from condormap.errors import InvalidInputError, ReduceError
 from condormap.reducers import Collect, Concatenate, Covariance, Histogram, Max, Mean, Sum
 from condormap.trajectory import RDF, ContactMap, DistanceHistogram, Trajectory, compute_observable
 
@@ -161,6 +161,22 @@ def test_rows_that_are_not_one_for_each_frame_are_refused(
     data = Trajectory(DCD, top=PSF, atoms=[0], frames=range(10))
     with pytest.raises(error, match=message):
         compute_observable(func, data, chunk_size=10, pool=pool, max_jobs=2)
+
+
+def test_rows_of_different_shapes_are_refused(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
+    def ragged(frames: mdtraj.Trajectory) -> Any:
+        return frames.xyz[:, : frames.n_frames]
+
+    with pytest.raises(ReduceError, match=r"from row 4 on there are rows of shape \(2, 3\), .* \(4, 3\)"):
+        compute_observable(ragged, loaded[:6], chunk_size=4, pool=pool, max_jobs=1)
+
+
+def test_a_dry_run_makes_nothing(pool: PersonalPool, loaded: mdtraj.Trajectory, tmp_path: Path) -> None:
+    plan = compute_observable(
+        mdtraj.compute_rg, loaded, out=tmp_path / "rg.h5", chunk_size=10, dry_run=True, pool=pool
+    )
+    assert plan.n_items == 10
+    assert not (tmp_path / "rg.h5").exists()
 
 
 def test_an_error_names_the_frames_and_the_rest_is_kept(pool: PersonalPool, tmp_path: Path) -> None:

@@ -78,6 +78,12 @@ def _joined(pieces: list[tuple[int, Any]], n: int) -> Any:
     import numpy as np
 
     arrays = [array for _, array in pieces]
+    for at, array in pieces:
+        if array.shape[1:] != arrays[0].shape[1:]:
+            raise ValueError(
+                f"from row {at} on there are rows of shape {array.shape[1:]}, and those before have the shape "
+                f"{arrays[0].shape[1:]}: all rows of a series must have the same"
+            )
     masked = any(isinstance(array, np.ma.MaskedArray) for array in arrays)
     if pieces and sum(map(len, arrays)) == n:
         return np.ma.concatenate(arrays) if masked else np.concatenate(arrays)  # type: ignore[no-untyped-call]

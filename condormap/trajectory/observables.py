@@ -119,8 +119,8 @@ def compute_observable(
         value = m.result()
     except BaseException as error:
         error.add_note(
-            f"condormap: the map {m.tag!r} has what was computed: after condormap.load({m.tag!r}).retry() its "
-            "result() goes on; condormap.remove() removes it"
+            f"condormap: the map {m.tag!r} keeps what was computed: m = condormap.load({m.tag!r}), then m.retry() "
+            f"runs again what failed, and m.result() goes on; condormap.remove({m.tag!r}) removes it"
         )
         raise
     if options.get("tag") is None:
