@@ -20,8 +20,8 @@ _MEMORY = 1024  # MB of a job, where nothing else is said
 _CHUNKS_PER_SLOT = 4  # so that a slow one delays the end little
 _SURE = 0.7  # of the memory, where it is known what the function takes
 _LONGEST = 600.0  # seconds of a chunk: so much is lost with a job
-_PROBED = 8  # frames for which a function is called that is quick
-_QUICK = 1.0  # seconds for a frame
+_PROBED = 8  # frames with which a function is called that takes little of one
+_QUICK, _LITTLE = 1.0, 32 << 20  # seconds and bytes for a frame
 
 
 def chosen_size(
@@ -67,34 +67,36 @@ class Cost(NamedTuple):
 
 
 def probed(data: Described, function: Callable[[Any], Any]) -> Cost:
-    """Call a function with a frame, and with a few if that is quick; return what it takes for one.
+    """Call a function with a frame, and with a few if that takes little; return what it takes for one.
 
     What it raises comes as it is: it would raise that in the jobs too.
     """
     (chunk, *_) = data.chunks(_PROBED)
-    frames = [data.reader(part) for part in (next(chunk.split(1)), chunk)]
-    seconds = _timed(function, frames[0])
-    if seconds < _QUICK and chunk.n_out > 1:
-        seconds = _timed(function, frames[1]) / chunk.n_out
-    else:
-        chunk, frames[1] = next(chunk.split(1)), data.reader(next(chunk.split(1)))
-    nested = tracemalloc.is_tracing()
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        function(frames[1])
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        if not nested:
-            tracemalloc.stop()
-    return Cost(max(0, peak - before) // chunk.n_out, seconds)
-
-
-def _timed(function: Callable[[Any], Any], frames: Any) -> float:
+    n_bytes, seconds = _traced(function, data.reader(next(chunk.split(1))))
+    if seconds > _QUICK or n_bytes > _LITTLE or chunk.n_out == 1:
+        return Cost(n_bytes, seconds)
+    n_bytes, _ = _traced(function, data.reader(chunk))
+    frames = data.reader(chunk)
     start = time.perf_counter()
     function(frames)
-    return time.perf_counter() - start
+    return Cost(n_bytes // chunk.n_out, (time.perf_counter() - start) / chunk.n_out)
+
+
+def _traced(function: Callable[[Any], Any], frames: Any) -> tuple[int, float]:
+    """Return the memory at the peak of a call, and its time, which is longer for being watched."""
+    watched = tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        start = time.perf_counter()
+        function(frames)
+        seconds = time.perf_counter() - start
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        if not watched:
+            tracemalloc.stop()
+    return max(0, peak - before), seconds
 
 
 def packed(chunks: Iterable[Chunk], most: int) -> list[Chunks]:
