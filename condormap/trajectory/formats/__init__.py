@@ -57,8 +57,8 @@ class Arrays(NamedTuple):
 class Format(Protocol):
     """What each module of a format has.
 
-    One of whose files a part is such a file again has ``cut(path, frames, offsets, most)`` too: the bytes of a file
-    of some frames, and where these begin in it; None where it would have more than `most` bytes.
+    One of whose files a part is such a file again has ``cut(path, frames, offsets, most)`` too: the bytes of a
+    file of some frames, and where these begin in it; None where it would have more than `most` bytes.
     """
 
     def describe(self, path: str) -> Info:
