@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.pool
+import os
 import subprocess
 import sys
 import warnings
@@ -47,6 +48,15 @@ def test_map_and_starmap_return_lists_in_order(workers: MapPool) -> None:
     assert workers.starmap(pow, [(2, 3), (3, 2)], chunksize=1) == [8, 9]
     assert workers.map(abs, []) == []
     assert workers.apply(pow, (2,), {"exp": 5}) == 32
+
+
+def test_a_map_of_short_calls_is_a_job_for_each_slot_once_that_is_known(workers: MapPool) -> None:
+    n_jobs = [len(set(workers.map(job_of, range(40)))) for _ in range(2)]
+    assert n_jobs == [8, 2]
+
+
+def job_of(_: Any) -> int:
+    return os.getppid()
 
 
 def test_imap_gives_results_in_order_and_goes_on_after_an_error(workers: MapPool) -> None:

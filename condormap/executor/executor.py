@@ -21,6 +21,7 @@ from .callqueue import Call
 from .dispatch import Dispatcher
 from .executor_map import ExecutorMap
 from .future import CondorFuture
+from .pace import kind_of
 
 _MANY = (
     1000  # what libraries that ask an executor how much it can do at once are told where nothing limits it
@@ -195,7 +196,7 @@ class CondorExecutor(Executor):
         chunksize: int | str,
         rounds: int = ROUNDS,
     ) -> CondorFuture:
-        future = CondorFuture(self._dispatcher)
+        future = CondorFuture(self._dispatcher, kind_of(fn))
         self._dispatcher.submit(Call(future, fn, args, kwargs, self._options, chunksize, rounds))
         return future
 

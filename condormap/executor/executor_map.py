@@ -38,6 +38,7 @@ from .batch import Batch, place
 from .callqueue import Call
 from .cancelled import CancelledCalls
 from .future import CondorFuture
+from .pace import Pace
 from .sending import CANCELLED_FILE, OWN, CallerInJob
 from .shared import SharedBuffers
 
@@ -120,7 +121,7 @@ class ExecutorMap:
     # -- calls -----------------------------------------------------------------------------------------------
 
     def send(
-        self, calls: Sequence[Call], number: Callable[[CondorFuture, int], bool], *, limit: int
+        self, calls: Sequence[Call], number: Callable[[CondorFuture, int], bool], pace: Pace, *, limit: int
     ) -> dict[int, CondorFuture]:
         """Submit calls that ask for the same; return by item those that were submitted.
 
@@ -132,6 +133,8 @@ class ExecutorMap:
             The calls.
         number : callable
             Gives a call its number, unless it was cancelled; tells whether it did.
+        pace : Pace
+            How long such calls took.
         limit : int
             How many jobs there may be.
 
@@ -142,9 +145,11 @@ class ExecutorMap:
         CondormapError
             None was submitted.
         """
-        options, chunksize, rounds = calls[0].options, calls[0].chunksize, calls[0].rounds
+        options, chunksize = calls[0].options, calls[0].chunksize
         slots, transfer = jobs_at_once(self.condor, options), decide(self.condor, options)
-        plan = plan_chunks(len(calls), chunksize=chunksize, slots=min(slots, limit), rounds=rounds)[:limit]
+        at_once = min(slots, limit)
+        rounds = min(calls[0].rounds, pace.rounds((call.future.kind for call in calls), at_once))
+        plan = plan_chunks(len(calls), chunksize=chunksize, slots=at_once, rounds=rounds)[:limit]
         with locked(self.folder) as lock:
             self.state.note_new_submissions()
             first = len(self.state.ledger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,11 +36,15 @@ class CondorFuture(Future[Any]):
     index : int or None
         Its number among the executor's calls, when it has been submitted: ``CondorExecutor.attach(tag)`` has it
         as ``futures[index]``.
+    seconds : float or None
+        How long the call took, when that is known.
     """
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, kind: Hashable = None) -> None:
         super().__init__()
         self.index: int | None = None
+        self.seconds: float | None = None
+        self.kind = kind
         self.place: tuple[Submission, int] | None = None
         self.cancelling = False
         self._owner = owner

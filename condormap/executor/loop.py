@@ -37,6 +37,7 @@ from ..waiting import Waiter
 from .callqueue import CallQueue
 from .executor_map import ExecutorMap
 from .future import CondorFuture
+from .pace import Pace
 from .pending import Pending
 
 _TRY_AGAIN = 1.0  # seconds until calls are submitted again that the schedd did not answer
@@ -108,6 +109,7 @@ class Loop:
         self._max_workers = max_workers
         self._queue = calls
         self._orders = orders
+        self._pace = Pace()
         # A finalizer may put something into it at any moment, which nothing with a lock would bear.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._cancelled: deque[CondorFuture] = deque()
@@ -121,7 +123,7 @@ class Loop:
         results = Results(
             map.folder, state, lambda: Waiter(state, condor, JobOptions(), Progress(0, "", False))
         )
-        self.map, self.pending = map, Pending(state, results, condor)
+        self.map, self.pending = map, Pending(state, results, condor, self._pace)
         return self.pending
 
     # -- for any thread ----------------------------------------------------------------------------------------
@@ -208,7 +210,7 @@ class Loop:
         at_once = self._orders.close or self._orders.detach
         while self._room() > 0 and (calls := self._queue.take(now=at_once)):
             try:
-                self.pending.add(self.map.send(calls, self._queue.number, limit=self._room()))
+                self.pending.add(self.map.send(calls, self._queue.number, self._pace, limit=self._room()))
             except _SILENCE:
                 raise
             except Exception as error:  # a warning too, where those are errors

@@ -19,6 +19,7 @@ from ..state.tracked import Key
 from ..status import ItemState, JobStatus
 from ..submission import Submission
 from .future import CondorFuture
+from .pace import Pace
 
 _BY_USER = (1, 15)  # codes of holds that a user has asked for, and will end
 _NOT_BEGUN = (JobStatus.IDLE, JobStatus.HELD, JobStatus.REMOVED)
@@ -50,6 +51,8 @@ class Pending:
         Its results.
     condor : Condor
         Its pool.
+    pace : Pace
+        Gets to know how long the calls took.
 
     Attributes
     ----------
@@ -57,11 +60,12 @@ class Pending:
         Those whose job skipped them, though they could no longer be cancelled: they are to be submitted again.
     """
 
-    def __init__(self, state: MapState, results: Results, condor: Condor) -> None:
+    def __init__(self, state: MapState, results: Results, condor: Condor, pace: Pace) -> None:
         self.state = state
         self.skipped: list[CondorFuture] = []
         self._results = results
         self._condor = condor
+        self._pace = pace
         self._futures: dict[int, CondorFuture] = {}
         self._parts: dict[Key, _Part] = {}
         self._n_parts: Counter[str] = Counter()  # by the submission's id
@@ -128,7 +132,9 @@ class Pending:
             self.skipped.append(self._pop(item))
             return
         self._pop(item)
+        future.seconds = self.state.outcomes.seconds(item)
         if error is None:
+            self._pace.note(future.kind, future.seconds)
             try:
                 future.settle(self.state.outcomes.value(item))
                 return

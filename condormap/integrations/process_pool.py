@@ -7,13 +7,15 @@ import multiprocessing
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 from ..address import PoolAddress
 from ..executor.executor import CondorExecutor
+from ..executor.future import CondorFuture
+from ..executor.pace import Pace, kind_of
 from ..payload.chunks import plan_chunks
 from ..payload.stand_in import in_job
 from ..pool.personal import PersonalPool
@@ -64,6 +66,7 @@ class MapPool:
     ) -> None:
         self._executor = CondorExecutor(processes, pool=pool, schedd=schedd, **options)
         self._each = self._executor.with_options(chunksize=1)
+        self._pace = Pace()
         self._running = True
 
     def __repr__(self) -> str:
@@ -163,14 +166,22 @@ class MapPool:
         self._check_running()
         items = list(iterable)
         size = "auto" if chunksize is None else chunksize
-        chunks = plan_chunks(len(items), chunksize=size, slots=self.size if items else 1)
+        slots, kind = self.size if items else 1, kind_of(func)
+        rounds = self._pace.rounds(itertools.repeat(kind, len(items)), slots)
         run = in_job("calls", how)
-        futures = [self._each.submit(run, func, items[chunk.start : chunk.stop]) for chunk in chunks]
+        futures = []
+        for chunk in plan_chunks(len(items), chunksize=size, slots=slots, rounds=rounds):
+            futures.append(self._each.submit(run, func, items[chunk.start : chunk.stop]))
+            futures[-1].add_done_callback(partial(self._note_pace, kind, len(chunk)))
 
         def results() -> list[T]:
             return list(itertools.chain.from_iterable(future.result() for future in futures))
 
         return AsyncResult(futures, results, callback, error_callback)
+
+    def _note_pace(self, kind: Hashable, n_items: int, future: Future[Any]) -> None:
+        if isinstance(future, CondorFuture) and future.seconds is not None:
+            self._pace.note(kind, future.seconds / n_items)
 
     # -- the end ---------------------------------------------------------------------------------------------
 
