@@ -177,6 +177,39 @@ def test_more_items_are_merged_too(pool: PersonalPool) -> None:
     assert m.extend(range(3, 5)).result(timeout=30) == "01234"
 
 
+class Forgetful(Sum):
+    """A reducer one of whose methods has no return."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self.method = method
+
+    def add(self, state: Any, index: int, value: Any) -> Any:
+        return None if self.method == "add" else super().add(state, index, value)
+
+    def merge(self, a: Any, b: Any) -> Any:
+        return None if self.method == "merge" else super().merge(a, b)
+
+
+@pytest.mark.parametrize("method", ["add", "merge"])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_method_without_return_is_told_and_loses_nothing(
+    pool: PersonalPool, method: str, several: bool
+) -> None:
+    reducer = Forgetful(method)
+    m = condormap(abs, range(6), pool=pool, chunksize=2, reduce=(reducer,) if several else reducer)
+    with pytest.raises(ReduceError, match=rf"failed in {method}\(\), .* TypeError: it returned None"):
+        m.result(timeout=30)
+    assert m.set_reducer((Sum(),) if several else Sum()).result(timeout=30) == ((15,) if several else 15)
+
+
+def test_a_function_without_return_is_told(pool: PersonalPool) -> None:
+    m = condormap(lambda x: {x}, range(2), pool=pool, reduce=lambda a, b: a.update(b))
+    with pytest.raises(ReduceError, match="it returned None, and has to return what it has made of both"):
+        m.result(timeout=30)
+    assert m.set_reducer(operator.or_).result(timeout=30) == {0, 1}
+
+
 def test_results_are_merged_while_they_are_iterated_over(pool: PersonalPool, gate: Gate) -> None:
     def function(x: int) -> int:
         if x >= 4:

@@ -91,7 +91,9 @@ class ReducingWorker(Worker):
             is_result = state == ord(RESULT)
         if is_result and not self.unreduced:
             try:
-                self.state = self.reducer.add(self.state, item, value)
+                before, self.state = self.state, self.reducer.add(self.state, item, value)
+                if self.state is None and before is not None:
+                    raise TypeError("add() returned None")  # it is told where the result is added again
             except BaseException:
                 self._send_unreduced(item, value, nanoseconds)
                 self.storing = False

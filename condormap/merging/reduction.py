@@ -13,6 +13,7 @@ from ..errors import CondorError, ReduceError, WaitTimeoutError
 from ..folders.locks import locked
 from ..in_job.packed import load
 from ..in_job.payload import RESULT, DamagedError, Frame, read_frame, read_state
+from ..reducers.protocol import returned
 from ..state.map_state import MapState
 from ..state.outcomes import Outcomes
 from .merged import FOLDER, Merged, Store, joined, replace_reducer
@@ -230,12 +231,12 @@ class Reduction:
         items = self._results_in(path, frame)
         if "state" in frame.header:
             with self._as_stage("merge", f"{chunk}, items {items[0][0]} to {items[-1][1] - 1}"):
-                return store.reducer.merge(state, load(read_state(path, frame))), items
+                return returned(store.reducer.merge(state, load(read_state(path, frame))), state), items
         for first, stop in items:
             for item in range(first, stop):
                 value = self._outcomes.value(item)
                 with self._as_stage("add", f"{chunk}, item {item}"):
-                    state = store.reducer.add(state, item, value)
+                    state = returned(store.reducer.add(state, item, value), state)
         return state, items
 
     def _frame(self, path: str, start: int) -> Frame:

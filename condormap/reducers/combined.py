@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from .protocol import Reducer, as_reducer
+from .protocol import Reducer, as_reducer, returned
 
 _Groups = dict[
     Any, tuple[tuple[int, int], Any]
@@ -47,11 +47,13 @@ class Several(Reducer):
 
     def add(self, state: list[Any], index: int, value: Any) -> list[Any]:
         """Return the state with one more result."""
-        return [each.add(one, index, value) for each, one in zip(self.reducers, state, strict=True)]
+        return [
+            returned(each.add(one, index, value), one) for each, one in zip(self.reducers, state, strict=True)
+        ]
 
     def merge(self, a: list[Any], b: list[Any]) -> list[Any]:
         """Return the state of both."""
-        return [each.merge(*pair) for each, *pair in zip(self.reducers, a, b, strict=True)]
+        return [returned(each.merge(*pair), pair[0]) for each, *pair in zip(self.reducers, a, b, strict=True)]
 
     def finish(self, state: list[Any]) -> tuple[Any, ...] | dict[Any, Any]:
         """Return the values."""

@@ -51,6 +51,13 @@ class Reducer:
         raise NotImplementedError
 
 
+def returned(state: Any, before: Any) -> Any:
+    """Return the state that a reducer's method returned; a TypeError where it has forgotten to."""
+    if state is None and before is not None:
+        raise TypeError("it returned None, and has to return what it has made of both")
+    return state
+
+
 class Function(Reducer):
     """A function of two, as `functools.reduce` takes it: ``Function(operator.add)``.
 
@@ -79,7 +86,7 @@ class Function(Reducer):
 
     def merge(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the state of both."""
-        return (self.function(a[0], b[0]),) if a and b else a or b
+        return (returned(self.function(a[0], b[0]), a[0]),) if a and b else a or b
 
     def finish(self, state: tuple[Any, ...]) -> Any:
         """Return the value; a ValueError where there are no results."""
