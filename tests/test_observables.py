@@ -72,11 +72,18 @@ def test_what_func_does_to_frames_in_memory_stays_in_the_job(
     assert np.array_equal(loaded.xyz, before)
 
 
-def test_jobs_that_are_sent_their_files(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
-    found = compute_observable(
-        mdtraj.compute_rg, loaded[:20], chunk_size=8, transfer="always", pool=pool, max_jobs=2
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_jobs_that_are_sent_their_files(pool: PersonalPool, loaded: mdtraj.Trajectory, where: str) -> None:
+    frames = range(3, 40, 2)
+    data = (
+        Trajectory(DCD, top=PSF, atoms="name CA", frames=frames)
+        if where == "file"
+        else Trajectory(loaded, frames=frames)
     )
-    assert np.array_equal(found, mdtraj.compute_rg(loaded[:20]))
+    found = compute_observable(
+        mdtraj.compute_rg, data, chunk_size=8, transfer="always", pool=pool, max_jobs=2
+    )
+    assert np.array_equal(found, mdtraj.compute_rg(loaded[3:40:2]))
 
 
 def test_several_trajectories_are_a_list_with_labels(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
@@ -255,6 +262,29 @@ def test_rows_are_written_to_a_dataset_as_they_come(
         assert np.array_equal(file["frames"], np.arange(20))
     with pytest.raises(FileExistsError, match=r"rg\.h5 is there already"):
         compute_observable(mdtraj.compute_rg, loaded[:20], out=path, pool=pool, max_jobs=2)
+
+
+def test_rows_can_be_read_before_the_last_one_is_there(
+    pool: PersonalPool, loaded: mdtraj.Trajectory, tmp_path: Path, gate: Gate
+) -> None:
+    def late(frames: mdtraj.Trajectory) -> Any:
+        if frames.n_frames < 5:
+            gate.wait()
+        return mdtraj.compute_rg(frames)
+
+    m = compute_observable(
+        late, loaded[:13], out=tmp_path / "rg.h5", chunk_size=5, chunksize=1, wait=False, pool=pool
+    )
+    until(lambda: m.partial.shape == (13,) and np.isfinite(written(m.partial)[:10]).all())
+    assert np.isnan(written(m.partial)[10:]).all()
+    gate.open()
+    assert load(m.tag).result(timeout=60) == m.result()
+    assert np.array_equal(written(m.result()), mdtraj.compute_rg(loaded[:13]))
+
+
+def written(rows: Any) -> Any:
+    with h5py.File(rows.path, swmr=True) as file:
+        return file[rows.dataset][()]
 
 
 def test_several_trajectories_have_a_dataset_each(
