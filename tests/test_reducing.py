@@ -78,11 +78,16 @@ def test_large_states_are_whole(make: Make) -> None:
     np.testing.assert_array_equal(reduced(work), np.repeat(np.arange(30), 50_000))
 
 
-def test_a_state_that_grows_is_handed_over_in_parts(make: Make) -> None:
-    work = make(lambda x: np.zeros(1_000_000), range(7), reducer=Concatenate())
+def zeros(_: int) -> Any:
+    return np.zeros(1_000_000)
+
+
+@pytest.mark.parametrize("function", [zeros, lambda x: {"a": x, "b": zeros(x)}, lambda x: (x, zeros(x))])
+def test_a_state_that_grows_is_handed_over_in_parts(make: Make, function: Callable[[int], Any]) -> None:
+    work = make(function, range(7), reducer=Collect())
     assert work.run() == 0
-    assert len(frames(work)) > 1
-    assert len(reduced(work)) == 7_000_000
+    assert max(len(frame["states"]) for frame in frames(work)) <= 3  # of 8 MB each
+    assert len(reduced(work)) == 7
 
 
 def test_items_that_fail_are_left_out(make: Make) -> None:

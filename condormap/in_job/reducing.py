@@ -99,7 +99,7 @@ class ReducingWorker(Worker):
                 self.storing = False
                 return
             if self.collects:
-                self.collected += getattr(value, "nbytes", 0) or 64
+                self.collected += _size(value)
         self._note(item, state, data, nanoseconds)
         alone = self.one_by_one or (self.ordered and not is_result)
         full = max(self.size, self.collected * FLUSH_SIZE // LARGE) >= FLUSH_SIZE
@@ -214,6 +214,12 @@ class ReducingSupervisor(Supervisor):
         self.todo = [self.todo[at], *self.todo[:at], *self.todo[at + 1 :]]
         super()._record_death(status, loading=False)
         self.todo = sorted(self.todo)
+
+
+def _size(value: Any) -> int:
+    """Return about how many bytes a result has, as far as it is arrays, or a dict or tuple of them."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+    return sum(getattr(part, "nbytes", 0) or 64 for part in parts)
 
 
 def _dumps(value: Any, buffers: Buffers | None = None) -> bytes:
