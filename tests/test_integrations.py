@@ -7,6 +7,7 @@ import multiprocessing.pool
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,6 +196,20 @@ def test_joblib_and_scikit_learn_take_the_backend() -> None:
             Parallel()(delayed(divmod)(1, n) for n in (1, 0))
         search.fit(x, x[:, 0] > 0)
     assert search.best_score_ > 0.9
+
+
+def test_joblib_leaves_nothing_running_after_an_error(gate: Gate) -> None:
+    from joblib import Parallel, delayed, parallel_config
+
+    from condormap.integrations.joblib import register
+
+    register()
+    with parallel_config("condormap"), pytest.raises(multiprocessing.TimeoutError):
+        Parallel(timeout=0.5)(delayed(gate.wait)() for _ in range(2))
+    for thread in threading.enumerate():
+        if thread.name.startswith("condormap-executor"):
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 def test_mdanalysis_takes_the_backend(tmp_path: Path) -> None:

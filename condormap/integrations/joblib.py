@@ -79,13 +79,14 @@ class CondorBackend(ParallelBackendBase):  # type: ignore[misc]
         """End a use of Parallel."""
         executor, self._executor = self._executor, None
         if executor is not None:
-            executor.shutdown(cancel_futures=True)
+            executor.terminate_workers()  # nobody wants what still runs
+            executor.shutdown()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Cancel what has not begun."""
+        """Cancel what has not begun, and remove the jobs of the rest."""
         executor, self._executor = self._executor, None
         if executor is not None:
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.terminate_workers()
         if ensure_ready:
             self._started()
 
