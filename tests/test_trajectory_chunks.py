@@ -33,6 +33,7 @@ def joined(data: Any, chunk_size: int) -> np.ndarray[Any, Any]:
     return np.concatenate([read(chunk, data.topology).xyz for chunk in chunks])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**40), 2**40)))
 def test_indices_are_the_same_after_a_pickle(values: list[int]) -> None:
     indices = pickle.loads(pickle.dumps(Indices(values)))
