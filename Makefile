@@ -26,6 +26,8 @@ $(VENV)/.ready: pyproject.toml
 	@echo "Installing Python packages into $(VENV): once, about a minute"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@# Without its dependencies: one has to be compiled, and what is used here needs it not.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'wepy >= 1.2'
 	@touch $@
 
 demo: setup  ## Run the logistic map on a personal pool, and draw its bifurcation diagram.
