@@ -18,7 +18,6 @@ from pathlib import Path
 from .errors import InvalidInputError, StorageError
 from .folders.paths import current_folder
 from .folders.store import MapRecord, write_json
-from .in_job.command import INPUTS, RESULTS
 from .in_job.payload import (
     CHUNKS_FILE,
     FILES_PER_FOLDER,
@@ -29,6 +28,7 @@ from .in_job.payload import (
     read_chunks,
 )
 from .in_job.place import CHECKPOINTS, SENT_FOLDER, SENT_OUTCOME, SLICE
+from .in_job.room import INPUTS, RESULTS
 from .options import JobOptions, escape, one_line, quote
 from .payload.bundle import RUN_ARCHIVE, RUN_FILE
 

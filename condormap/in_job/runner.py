@@ -317,7 +317,7 @@ class Supervisor:
         """Return the ends of what the item of a dead worker has printed, or the executable that it ran."""
         counters = self.memory.counters
         if counters[GROUP]:
-            from .command import tails_of_runs
+            from .room import tails_of_runs
 
             return tails_of_runs(os.environ["_CONDOR_SCRATCH_DIR"])
         return tails((counters[PRINTED], counters[PRINTED + 1]))

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..folders.store import storage_errors
-from ..in_job.command import EXECUTABLE, KEPT, OUTPUTS, CommandFailed, Room, runnable
+from ..in_job.command import CommandFailed
 from ..in_job.delivering import remove
+from ..in_job.room import EXECUTABLE, KEPT, OUTPUTS, Room, runnable
 from ..payload import extra_files
 from ..state.item_errors import failed_command
 from .described import Described

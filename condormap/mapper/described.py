@@ -23,9 +23,9 @@ import cloudpickle
 
 from ..errors import SerializationError
 from ..folders.store import storage_errors, write_json
-from ..in_job.command import EXECUTABLE, KEPT, OUTPUTS
 from ..in_job.command import Command as CommandInJob
 from ..in_job.outcome import Outcome
+from ..in_job.room import EXECUTABLE, KEPT, OUTPUTS
 from ..making import Request
 from ..options import JobOptions
 from ..payload.stand_in import in_job

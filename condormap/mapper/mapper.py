@@ -17,8 +17,8 @@ from ..folders.locks import locked
 from ..folders.store import storage_errors
 from ..folders.tags import NewMap
 from ..handle import CondorMap
-from ..in_job.command import OUTPUTS
 from ..in_job.outcome import Outcome
+from ..in_job.room import OUTPUTS
 from ..making import Content, Request, make_map
 from ..options import JobOptions, make_options
 from ..payload import extra_files

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import InvalidInputError
-from ..in_job.command import EXECUTABLE, INPUTS, RESULTS
 from ..in_job.payload import FILES_PER_FOLDER
 from ..in_job.place import SENT_FOLDER
+from ..in_job.room import EXECUTABLE, INPUTS, RESULTS
 from . import extra_files
 from .serialize import unpickle_items
 
