@@ -80,6 +80,7 @@ _NEXT_STATUS: dict[int, JobStatus] = {
 # By themselves, for each event is compared with them, and Python 3.11 takes long to find a member of an enum.
 _EXECUTE, _HELD = EventType.EXECUTE, EventType.JOB_HELD
 _ABORTED, _TERMINATED = EventType.JOB_ABORTED, EventType.JOB_TERMINATED
+_TRANSFER_OUTPUT = 12  # a HoldReasonCode
 
 #: The attributes of an ad that `JobFacts.note_ad` reads.
 AD_ATTRIBUTES = (
@@ -106,6 +107,8 @@ class JobFacts:
         How it ended.
     memory_holds : int
         How often it was held because it used more memory than it asked for.
+    undelivered : bool
+        What it wrote when it ended last could not be brought home, or not all of it.
     """
 
     status: JobStatus = JobStatus.IDLE
@@ -116,6 +119,7 @@ class JobFacts:
     exit_code: int | None = None
     signal: int | None = None
     memory_holds: int = 0
+    undelivered: bool = False
 
     def note(self, kind: int, info: Mapping[str, Any]) -> bool:
         """Take note of an event, by its number and its attributes; return whether it tells of the state."""
@@ -132,6 +136,7 @@ class JobFacts:
             self.reason = str(info.get("Reason", ""))
         elif kind == _TERMINATED:
             self.exit_code, self.signal = info.get("ReturnValue"), info.get("TerminatedBySignal")
+            self.undelivered = False
         return True
 
     def note_hold(self, info: Mapping[str, Any]) -> None:
@@ -140,6 +145,7 @@ class JobFacts:
         self.reason = str(info.get("HoldReason") or "")
         self.code = int(info.get("HoldReasonCode") or 0)
         self.subcode = int(info.get("HoldReasonSubCode") or 0)
+        self.undelivered |= self.code == _TRANSFER_OUTPUT
 
     def note_ad(self, ad: Mapping[str, Any]) -> None:
         """Take note of what an ad of the queue or of the history says."""

@@ -19,7 +19,7 @@ from mappers import Mapper, Script
 from test_map_steering import until
 
 import condormap as package
-from condormap import CondorMap, CondorMapper, ItemState, Outcome, load, maps, reducers, remove
+from condormap import CondorMap, CondorMapper, ItemState, Outcome, PersonalPool, load, maps, reducers, remove
 from condormap.errors import CommandError, InvalidInputError, JobHeldError, StorageError, UnsubmittedJobError
 
 # -- the same, whether the jobs see the files or are sent them ---------------------------------------------------
@@ -453,3 +453,37 @@ def test_a_failure_is_tried_again_where_that_is_asked_for(
     m = mapper(run, [1, 3, 4], retries=2)
     assert len(m.results("skip", timeout=60)) == 2
     assert m.failed() == [2]
+
+
+@pytest.mark.parametrize("goes_on", ["release", "retry"])
+def test_a_job_whose_output_files_cannot_come_home_has_no_outcomes(
+    pool: PersonalPool, script: Script, gate: Gate, tmp_path: Path, goes_on: str
+) -> None:
+    outdir = tmp_path / "results"
+    run = script(
+        f'touch {tmp_path}/runs; while [ ! -e "{gate.path}" ]; do sleep 0.02; done; echo "$1" > "$2"'
+    )
+    m = CondorMapper(
+        run,
+        [5, 6],
+        argtmpl="{} {out}",
+        outtmpl="{}",
+        outdir=outdir,
+        pool=pool,
+        transfer="always",
+        chunksize=2,
+    )
+    until((tmp_path / "runs").exists)
+    outdir.chmod(0o555)  # as one on a full disk, no folder to which HTCondor can write
+    gate.open()
+    with pytest.raises(JobHeldError, match=r"its output files could not be transferred.*m\.release\(\) runs"):
+        m.wait(timeout=60)
+    assert m.status == load(m.tag).status == {ItemState.HELD: 2}
+    outdir.chmod(0o755)
+    if goes_on == "release":
+        m.release()
+    else:
+        m.remove()
+        until(lambda: m.status == {ItemState.REMOVED: 2})
+        m.retry()
+    assert [outcome.output.read_text() for outcome in m] == ["5\n", "6\n"]

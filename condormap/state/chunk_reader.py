@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from ..in_job.payload import DamagedError, chunk_file, read_frame
 from .attempt import Attempt
 from .outcomes import Outcomes
+
+_ASIDE = ".undelivered"  # ends the name of a file that does not count
 
 
 class ChunkReader:
@@ -48,6 +51,15 @@ class ChunkReader:
             self.ended = False
             self._at = (later, 0)
 
+    def set_aside(self) -> None:
+        """Have nobody read the newest file: it tells of files that were not brought home."""
+        names = self._names()
+        newest = max((int(n) for n in names if n.isdecimal()), default=-1)
+        if newest > max((int(n.partition(".")[0]) for n in names if n.endswith(_ASIDE)), default=-1):
+            path = chunk_file(self.folder, self.chunk, str(newest))
+            with contextlib.suppress(OSError):  # another process has done it
+                os.rename(path, path + _ASIDE)
+
     def _next_attempt(self, attempt: int) -> int | None:
         """Return the number of the next attempt that has a file; None where there is none."""
         path = chunk_file(self.folder, self.chunk, "")
@@ -55,13 +67,16 @@ class ChunkReader:
             return attempt + 1
         if not self._has_gaps:
             return None
-        folder, begin = os.path.split(path)
+        return min((int(n) for n in self._names() if n.isdecimal() and int(n) > attempt), default=None)
+
+    def _names(self) -> list[str]:
+        """Return the names of the chunk's files without the number of the chunk."""
+        folder, begin = os.path.split(chunk_file(self.folder, self.chunk, ""))
         try:
             names = os.listdir(folder)
         except OSError:
-            return None
-        numbers = (name.removeprefix(begin) for name in names if name.startswith(begin))
-        return min((int(n) for n in numbers if n.isdecimal() and int(n) > attempt), default=None)
+            return []
+        return [name.removeprefix(begin) for name in names if name.startswith(begin)]
 
     def _read_file(self, outcomes: Outcomes) -> int:
         (attempt, offset), new = self._at, 0

@@ -43,6 +43,8 @@ class Following:
         The jobs that compute them.
     codes : mapping
         Submission id -> its code in the ledger of the outcomes.
+    executes : bool
+        The jobs run an executable, whose files come home beside the outcomes.
 
     Attributes
     ----------
@@ -52,10 +54,13 @@ class Following:
         The chunks whose interpreter can't run a job.
     """
 
-    def __init__(self, outcomes: Outcomes, jobs: JobTable, codes: Mapping[str, int]) -> None:
+    def __init__(
+        self, outcomes: Outcomes, jobs: JobTable, codes: Mapping[str, int], *, executes: bool
+    ) -> None:
         self._outcomes = outcomes
         self._jobs = jobs
         self._codes = codes
+        self._executes = executes
         self._chunks: dict[Key, _Followed] = {}
         self.damage: dict[Key, str] = {}
         self.unrunnable: list[Key] = []
@@ -92,6 +97,8 @@ class Following:
         if followed.submission.sent and self._is_under_way(followed):
             return 0
         may_grow = self._may_grow(followed)  # before it is read
+        if self._lacks_files(followed):
+            followed.reader.set_aside()
         new = followed.reader.read(self._outcomes)
         if not may_grow or not self._outcomes.ledger.n_unfinished(followed.submission.items(followed.chunk)):
             self._note_failure(key, followed)  # before, for Ctrl-C
@@ -132,6 +139,11 @@ class Following:
         """Tell whether a job is yet to run or running; where its files are sent, outcomes come at its end."""
         job = followed.job or self._jobs.get(followed.submission, followed.chunk)
         return job is not None and job.status in (JobStatus.IDLE, JobStatus.RUNNING)
+
+    def _lacks_files(self, followed: _Followed) -> bool:
+        """Tell whether outcomes came home without the files of which they tell: HTCondor goes on with the next."""
+        job = followed.job or self._jobs.get(followed.submission, followed.chunk)
+        return self._executes and followed.submission.sent and job is not None and job.undelivered
 
     def _may_grow(self, followed: _Followed) -> bool:
         ended: float | None = None

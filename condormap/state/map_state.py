@@ -67,7 +67,7 @@ class MapState:
         self._by_id: dict[str, Submission] = {}
         self._codes: dict[str, int] = {}  # submission id -> its code in the ledger
         self._first_open = (0, 0)  # no chunk before this one (submission, chunk) is open
-        self._following = Following(self.outcomes, self.jobs, self._codes)
+        self._following = Following(self.outcomes, self.jobs, self._codes, executes=record.executes)
         self.fates = Fates(self.jobs, self._following, lambda: self.changed)
         self._was_read = self._follows_all = False
         self._comparisons, self._next_comparison = 0, 0.0  # with the queue, for the log is damaged
