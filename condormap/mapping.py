@@ -123,7 +123,7 @@ def condormap(
         pool=pool,
         schedd=schedd,
         progress=progress,
-        options=make_options(options),
+        options=make_options(options, others=condormap.__wrapped__.__kwdefaults__ or ()),
     )
 
     def content(*_: Any) -> Content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -261,7 +261,9 @@ class JobOptions:
 _NAMES = {field.name for field in fields(JobOptions)}
 
 
-def make_options(values: Mapping[str, Any], base: JobOptions | None = None) -> JobOptions:
+def make_options(
+    values: Mapping[str, Any], base: JobOptions | None = None, *, others: Iterable[str] = ()
+) -> JobOptions:
     """Return job options, or say which one is unknown.
 
     Parameters
@@ -270,10 +272,13 @@ def make_options(values: Mapping[str, Any], base: JobOptions | None = None) -> J
         Name -> value.
     base : JobOptions, optional
         The values of the others; HTCondor's and ours by default.
+    others : iterable of str
+        What the caller takes besides, for the message.
     """
     for name in values.keys() - _NAMES:
-        close = difflib.get_close_matches(name, _NAMES)
-        hint = f"did you mean {close[0]}=?" if close else f"there are: {', '.join(sorted(_NAMES))}"
+        known = sorted(_NAMES.union(others) - {"options"})
+        close = difflib.get_close_matches(name, known)
+        hint = f"did you mean {close[0]}=?" if close else f"there are: {', '.join(known)}"
         raise InvalidInputError(f"condormap has no option {name}=; {hint}")
     return replace(base, **values) if base else JobOptions(**values)
 

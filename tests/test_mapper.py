@@ -455,6 +455,13 @@ def test_a_failure_is_tried_again_where_that_is_asked_for(
     assert m.failed() == [2]
 
 
+def test_an_output_file_that_is_a_link_is_what_it_leads_to(mapper: Mapper, script: Script) -> None:
+    (outcome,) = mapper(
+        script('echo text > "$1.0"; ln -s "$1.0" "$2"'), ["x"], argtmpl="{} {out}", outtmpl="{}"
+    )
+    assert (outcome.output.is_symlink(), outcome.output.read_text()) == (False, "text\n")
+
+
 @pytest.mark.parametrize("goes_on", ["release", "retry"])
 def test_a_job_whose_output_files_cannot_come_home_has_no_outcomes(
     pool: PersonalPool, script: Script, gate: Gate, tmp_path: Path, goes_on: str

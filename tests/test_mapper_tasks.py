@@ -100,6 +100,27 @@ def test_arguments_from_a_template(item: Any, template: Any, expected: list[str]
         assert arguments(item, template) == expected
 
 
+def test_a_field_alone_that_is_a_list_is_an_argument_for_each(two: tuple[Path, Path]) -> None:
+    item = {"files": [*two], "more": {"deep": two[1]}, "none": []}
+    (task,) = tasks([item], argtmpl="{out} {files} {none} -x {more[deep]} {none!r}", outtmpl=["a", "b"])
+    assert task["args"] == ["a", "b", "x.txt", "2/x.txt", "-x", "2/x.txt", "[]"]
+    assert task["inputs"] == [("x.txt", str(two[0])), ("2/x.txt", str(two[1]))]
+
+
+def test_a_row_of_a_structured_array_has_its_names() -> None:
+    (row,) = numpy.array([(1, 2.5)], dtype=[("n", "i4"), ("mass", "f8")])
+    assert arguments(row, "{mass} {0} {n:03}") == ["2.5", "1", "001"]
+    assert arguments(row) == ["1", "2.5"]
+
+
+def test_an_error_of_a_function_for_standard_input_tells_of_the_item() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        tasks([1, 0], stdin=lambda x: str(1 / x))
+    assert caught.value.__notes__ == [
+        "condormap: raised by the function stdin= for item 1. Nothing was submitted"
+    ]
+
+
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
@@ -144,6 +165,13 @@ def test_without_a_template_the_item_or_its_elements_are_the_arguments(
         ("x", {"env": {"A=B": "x"}}, "env must be"),
         ("x", {"env": ["A"]}, "env must be"),
         (Path("gone.txt"), {}, r"there is no .*gone.txt. A Path is an input file"),
+        (Path("/"), {}, "cannot be an input file"),
+        ("x", {"stdin": Path(__file__).parent}, "stdin= is a folder"),
+        ("x", {"argtmpl": "{out}"}, "there is no output file: outtmpl= names them"),
+        ("x", {"argtmpl": "-o={out}", "outtmpl": ["a", "b"]}, "a list is no text, here .*: a field alone"),
+        ("x", {"argtmpl": "{out}", "outtmpl": {"k": "a"}}, "a dict is no text"),
+        ({"a": [1, [2]]}, {"argtmpl": "{a}"}, "a list is no text"),
+        ({"a": [1]}, {"argtmpl": "x", "env": {"A": "{a}"}}, "a list is no text"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(item: Any, options: dict[str, Any], message: str) -> None:

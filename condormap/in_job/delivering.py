@@ -11,9 +11,9 @@ def deliver(source: str, target: str) -> None:
     os.makedirs(os.path.dirname(target), exist_ok=True)
     new = f"{os.path.dirname(target)}/.condormap-{os.urandom(6).hex()}"
     try:
-        if os.path.islink(source):
-            raise OSError(errno.EXDEV, "what it leads to is moved")
         try:
+            if os.path.islink(source):
+                raise OSError(errno.EXDEV, "what it leads to is copied")
             os.rename(source, new)
         except OSError as error:
             if error.errno != errno.EXDEV:

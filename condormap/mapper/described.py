@@ -21,7 +21,7 @@ from typing import Any
 
 import cloudpickle
 
-from ..errors import SerializationError
+from ..errors import InvalidInputError, SerializationError
 from ..folders.store import storage_errors, write_json
 from ..in_job.command import Command as CommandInJob
 from ..in_job.outcome import Outcome
@@ -127,7 +127,12 @@ def make_outputs(new: Path, outdir: Path | None) -> None:
     if outdir is None:
         (new / OUTPUTS).mkdir()
     else:
-        outdir.mkdir(parents=True, exist_ok=True)
+        try:
+            outdir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInputError(
+                f"outdir: the folder {outdir} cannot be made: {error.strerror}. Nothing was submitted"
+            ) from None
         (new / OUTPUTS).symlink_to(outdir)
 
 

@@ -132,7 +132,11 @@ class CondorMapper(CondorMap):
     ) -> None:
         if isinstance(submit, Mapping):
             options["submit"] = submit
-        job_options = make_options(options)
+        if "dry_run" in options:
+            raise InvalidInputError(
+                f"CondorMapper has no dry_run=: give submit=False, and m.plan() tells. {_REFUSED}"
+            )
+        job_options = make_options(options, others=CondorMapper.__init__.__kwdefaults__ or ())
         request = Request(
             chunksize=chunksize,
             max_jobs=max_jobs,

@@ -188,7 +188,11 @@ def _task(command: Command, item: Any, number: int) -> Task:
     here = [*paths(item)]
     stdin: Any = command.stdin
     if callable(stdin):
-        stdin = stdin(item)
+        try:
+            stdin = stdin(item)
+        except Exception as error:
+            error.add_note(f"condormap: raised by the function stdin= for item {number}. {_REFUSED}")
+            raise
     if isinstance(stdin, Path):
         here.append(stdin)
     known = {path: os.path.basename(os.path.normpath(absolute(path))) for path in here}
@@ -201,7 +205,8 @@ def _task(command: Command, item: Any, number: int) -> Task:
     known |= {path: inputs[path][0] for path in here}
     declared = {key: outputs[key] for key in command.outputs}
     shown = declared if command.by_key else list(declared.values())
-    fields.more["out"] = shown[0] if command.single else shown  # type: ignore[index]
+    if shown:
+        fields.more["out"] = shown[0] if command.single else shown  # type: ignore[index]
     if isinstance(stdin, Template):
         value = fields.value(stdin)
         stdin = value if isinstance(value, Path | bytes) else fields.fill(stdin)
@@ -245,6 +250,10 @@ def _named(here: Iterable[Path], taken: set[str], number: int) -> dict[Path, tup
                 f"to be named is text: str(path). {_REFUSED}"
             )
         name = os.path.basename(where)
+        if not name:
+            raise InvalidInputError(
+                f"item {number}: {where} cannot be an input file: it has no name. {_REFUSED}"
+            )
         n, top = 1, name
         while top in taken:
             n += 1
@@ -272,7 +281,7 @@ def _output_name(name: str, template: Template) -> str:
 
 def _arguments(command: Command, fields: Fields, item: Any, number: int) -> list[str]:
     if command.arguments is not None:
-        arguments = [fields.fill(word) for word in command.arguments]
+        arguments = [text for word in command.arguments for text in fields.fill_word(word)]
     else:
         fields_by_place = elements(item)
         if not fields_by_place or any(map(has_no_text, fields_by_place)):
@@ -308,6 +317,8 @@ def _keyed(outputs: Mapping[str, str], command: Command, number: int) -> dict[st
 
 def _stdin(stdin: Any, inputs: Mapping[Path, tuple[str, str]], number: int) -> bytes | int | None:
     if isinstance(stdin, Path):
+        if stdin.is_dir():
+            raise InvalidInputError(f"item {number}: stdin= is a folder: {stdin}. {_REFUSED}")
         return list(inputs).index(stdin)
     if stdin is None or isinstance(stdin, bytes):
         return stdin

@@ -117,7 +117,14 @@ def elements(item: Any) -> tuple[Any, ...]:
         return tuple(item)
     if len(getattr(item, "shape", ())) == 1 and hasattr(item, "tolist"):
         return tuple(item.tolist())
+    if _columns(item):
+        return tuple(item.item())
     return () if isinstance(item, Mapping) else (item,)
+
+
+def _columns(item: Any) -> tuple[str, ...]:
+    """Return the names of the fields of a row of a structured array of NumPy's."""
+    return getattr(getattr(item, "dtype", None), "names", None) or ()
 
 
 def names_of_fields(item: Any) -> list[str]:
@@ -144,10 +151,12 @@ def values(item: Any) -> list[Any]:
 
 
 def paths(item: Any) -> Iterator[Path]:
-    """Yield the paths in an item."""
+    """Yield the paths in an item, however deep in lists, tuples and dicts."""
     for value in values(item):
         if isinstance(value, Path):
             yield value
+        elif isinstance(value, list | tuple | Mapping) and value is not item:
+            yield from paths(value)
 
 
 class Fields(string.Formatter):
@@ -187,6 +196,16 @@ class Fields(string.Formatter):
                 "Nothing was submitted"
             ) from None
 
+    def fill_word(self, template: Template) -> list[str]:
+        """Return the arguments of a template: its text; of a list that is alone in it, that of each element."""
+        value = self.value(template)
+        if not isinstance(value, list | tuple):
+            return [self.fill(template)]
+        return [
+            self.fill(Template(f"{{{template.field}[{n}]}}", template.source, None))
+            for n in range(len(value))
+        ]
+
     def value(self, template: Template) -> Any:
         """Return the value of the one field of a template that is nothing else; else None."""
         if template.field is None:
@@ -205,16 +224,23 @@ class Fields(string.Formatter):
             if isinstance(item, Mapping):
                 raise InvalidInputError(f"its fields have names: {', '.join(f'{{{name}}}' for name in item)}")
             raise InvalidInputError(f"it has {len(self._elements)} fields, and none with the number {key}")
-        if isinstance(item, Mapping) and key in item:
+        if (isinstance(item, Mapping) and key in item) or key in _columns(item):
             return item[key]
         if not isinstance(item, Mapping) and not callable(value := getattr(item, key, len)):
             return value  # and no method: a tuple has one that is called index
         if key in self.more:
             return self.more[key]
+        if key == "out":
+            raise InvalidInputError("there is no output file: outtmpl= names them")
         raise InvalidInputError(f"it has no field {key!r}")
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        """Return the text of a field."""
+        """Return the text of a field; refuse a list or another container, which has none that is meant."""
+        if isinstance(value, list | tuple | set | frozenset | Mapping):
+            raise InvalidInputError(
+                f"a {type(value).__name__} is no text, here {_shown(value)}: a field alone that is a list is one "
+                "argument for each; {name[0]} and {name[key]} are one of it, {name!r} is its repr"
+            )
         if isinstance(value, Path) and value in self.names:
             value = self.names[value]
         elif isinstance(value, PurePath):
