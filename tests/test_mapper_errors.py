@@ -233,3 +233,9 @@ def test_an_error_and_an_outcome_can_be_pickled(seen: Mapper, script: Script) ->
     assert pickle.loads(pickle.dumps(m[0])) == m[0]
     error = pickle.loads(pickle.dumps(error_of(m, 1)))
     assert error.outcome.exit_code == 1
+
+
+def test_a_misspelt_option_is_guessed(seen: Mapper) -> None:
+    for wrong, meant in (("argtempl", "argtmpl"), ("chunk_size", "chunksize"), ("memroy", "memory")):
+        with pytest.raises(InvalidInputError, match=f"no option {wrong}=; did you mean {meant}="):
+            seen("echo", [1], **{wrong: 1})

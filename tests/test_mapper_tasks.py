@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from condormap.errors import ExecutableError, FileAsTextWarning, InvalidInputError
@@ -54,6 +54,7 @@ def arguments(item: Any, argtmpl: Any = None, **more: Any) -> list[str]:
 TEXT = st.text(st.characters(exclude_characters="\0\ufdd0", exclude_categories=["Cs"]))
 
 
+@settings(deadline=None)  # of a busy machine
 @given(st.lists(TEXT, max_size=4), TEXT)
 def test_whatever_is_filled_in_a_field_stays_in_its_argument(values: list[str], word: str) -> None:
     template = " ".join(["{}"] * len(values) + [shlex.quote(word).replace("{", "{{").replace("}", "}}")])
@@ -61,6 +62,7 @@ def test_whatever_is_filled_in_a_field_stays_in_its_argument(values: list[str], 
     assert [fields.fill(each) for each in parse_words(template, "argtmpl")] == [*values, word]
 
 
+@settings(deadline=None)
 @given(st.lists(TEXT, min_size=1, max_size=4))
 def test_a_field_may_be_a_part_of_an_argument(values: list[str]) -> None:
     fields = Fields(tuple(values), 0, {})
