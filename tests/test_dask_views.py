@@ -66,6 +66,15 @@ def test_several_trajectories_are_several_arrays(loaded: mdtraj.Trajectory) -> N
     assert np.array_equal(second.compute(scheduler="sync"), loaded.xyz[7:12])
 
 
+def test_xarray_selects_by_the_numbers_of_frames(loaded: mdtraj.Trajectory) -> None:
+    first, second = Trajectory([loaded[:30], loaded[30:]], stride=10).to_xarray(chunk_size=2)
+    assert (second.dims, second.shape, int(second.traj)) == (("frame", "atom", "axis"), (7, 5, 3), 1)
+    assert second.frame.to_numpy().tolist() == [0, 10, 20, 30, 40, 50, 60]
+    with dask.config.set(scheduler="sync"):
+        assert np.array_equal(second.sel(frame=[20, 50], axis="y").to_numpy(), loaded.xyz[[50, 80], :, 1])
+        assert np.array_equal(first.isel(frame=1).to_numpy(), loaded.xyz[10])
+
+
 def test_what_frames_have_not_is_refused(data: Trajectory) -> None:
     with pytest.raises(InvalidInputError, match="no 'unitcell_vectors'; they have xyz, time"):
         data.to_dask_array("unitcell_vectors")

@@ -225,6 +225,18 @@ class Described:
 
         return views.array(self, name, chunk_size)
 
+    def to_xarray(self, name: str = "xyz", chunk_size: int | str = "auto") -> Any:
+        """Return an `xarray.DataArray` over `to_dask_array`, with frame numbers; of several trajectories a list.
+
+        Parameters
+        ----------
+        name, chunk_size
+            As for `to_dask_array`.
+        """
+        from . import views
+
+        return views.labelled(self, name, chunk_size)
+
     def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
         """Return shape and type of what a frame has by a name, for `to_dask_array`.
 

@@ -47,6 +47,24 @@ def array(data: Described, name: str, chunk_size: int | str) -> Any:
     return found[0] if len(found) == 1 else found
 
 
+def labelled(data: Described, name: str, chunk_size: int | str) -> Any:
+    """Return an `xarray.DataArray`, or a list of them; see `Described.to_xarray`."""
+    from xarray import DataArray
+
+    row, _ = data.row_of(name)
+    dims = ("atom", "axis") if row == (data.n_atoms, 3) else tuple(f"{name}_{k}" for k in range(len(row)))
+    arrays = array(data, name, chunk_size)
+    found = []
+    for source, each in zip(
+        data.trajectories, [arrays] if len(data.trajectories) == 1 else arrays, strict=True
+    ):
+        coords = {"frame": source.frames.array, "run": source.run, "traj": source.traj}
+        if row == (data.n_atoms, 3):
+            coords["axis"] = ["x", "y", "z"]
+        found.append(DataArray(each, coords, ("frame", *dims), name, {"path": source.path}))
+    return found[0] if len(found) == 1 else found
+
+
 def _chunks(data: Described, chunk_size: int | str) -> list[Chunk]:
     return data.chunks(max(1, _PART // data.frame_nbytes) if chunk_size == "auto" else chunk_size)
 
