@@ -645,6 +645,8 @@ def test_the_end_of_the_interpreter_does_not_wait_for_what_a_user_holds(
 
 def test_only_an_executor_is_attached(pool: PersonalPool) -> None:
     m = condormap(abs, [-1], pool=pool)
+    with pytest.raises(InvalidInputError, match=r"executor's, CondorExecutor\.attach"):
+        CondorExecutor(pool=pool, tag=m.tag)
     with pytest.raises(InvalidInputError, match=r"is no executor's map, but one of builtins\.abs"):
         CondorExecutor.attach(m.tag)
     with pytest.raises(InvalidInputError, match="no call was submitted"):

@@ -117,7 +117,8 @@ def check_tag(tag: str | None) -> str:
         raise InvalidInputError(f"another process is making a map with the tag {tag!r} right now")
     if (maps_folder() / tag).exists():
         raise InvalidInputError(
-            f"there is a map with the tag {tag!r} already: condormap.load({tag!r}) returns it"
+            f"there is a map with the tag {tag!r} already: condormap.load({tag!r}) returns it; "
+            f"if it is an executor's, CondorExecutor.attach({tag!r})"
         )
     return tag
 
