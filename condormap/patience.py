@@ -32,6 +32,6 @@ class Patience:
         silent = now - self._silent_since
         if silent > _PATIENCE:
             raise UnreachableError(
-                f"the schedd has not answered for {silent:.0f} s: {str(error).rstrip('.')}. Nothing is lost: the jobs"
-                " go on or stay in its queue. `condormap doctor` tells more; wait again later"
+                f"the schedd has not answered for {silent:.0f} s: {str(error).rstrip('.')}. Nothing is lost: the"
+                " jobs go on or stay in its queue. `condormap doctor` tells more; wait again later"
             ) from error
