@@ -31,12 +31,15 @@ def test_each_item_is_the_argument_of_the_executable(mapper: Mapper) -> None:
     assert isinstance(m, CondorMap)
 
 
-def test_an_outcome_has_what_the_executable_left(mapper: Mapper, script: Script) -> None:
-    run = script('echo "$1"; echo oops >&2; exit 3')
-    (outcome,) = mapper(run, [7], success=(0, 3))
-    assert (outcome.command, outcome.exit_code) == ((str(run), "7"), 3)
+def test_an_outcome_has_what_the_executable_left(
+    mapper: Mapper, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    script('echo "$1"; echo oops >&2; exit 3')
+    (outcome,) = mapper("run.sh", [7], success=(0, 3))
+    assert (outcome.command, outcome.exit_code) == (("run.sh", "7"), 3)
     assert (outcome.stdout, outcome.stderr, outcome.outputs) == ("7\n", "oops\n", {})
-    assert repr(outcome) == f"<Outcome of {run} 7: exit code 3, '7'>"
+    assert repr(outcome) == "<Outcome of run.sh 7: exit code 3, '7'>"
     with pytest.raises(AttributeError, match="stays as it is"):
         outcome.exit_code = 0
 
