@@ -133,6 +133,16 @@ def test_results_that_are_there_stay_when_the_jobs_are_removed(m: CondorMap) -> 
     assert list(load(m.tag).errors()) in ([], [2, 3])
 
 
+def test_what_was_removed_long_ago_is_known_at_once(pool: PersonalPool, gate: Gate) -> None:
+    m = condormap(lambda _: gate.wait(), range(200), pool=pool, chunksize=1)
+    until(lambda: m.status[ItemState.RUNNING])
+    m.remove()
+    until(lambda: m.status[ItemState.REMOVED] == 200)
+    log = m.path / "events.log"
+    os.utime(log, (log.stat().st_atime, log.stat().st_mtime - 60))
+    assert load(m.tag).status == {ItemState.REMOVED: 200}
+
+
 def test_jobs_that_a_factory_had_not_made_are_removed_too(pool: PersonalPool, gate: Gate) -> None:
     m = condormap(lambda _: gate.wait(), range(12), pool=pool, chunksize=1)
     m.remove()

@@ -96,7 +96,9 @@ def test_a_field_may_be_a_part_of_an_argument(values: list[str]) -> None:
 )
 def test_arguments_from_a_template(item: Any, template: Any, expected: list[str] | None) -> None:
     if expected is None:
-        with pytest.raises(InvalidInputError, match="has 1 fields, and none with the number 1"):
+        with pytest.raises(
+            InvalidInputError, match=r"has 1 field, and none with the number 1: each \{\} is the next"
+        ):
             arguments(item, template)
     else:
         assert arguments(item, template) == expected
@@ -167,6 +169,8 @@ def test_without_a_template_the_item_or_its_elements_are_the_arguments(
         ("x", {"env": {"A=B": "x"}}, "env must be"),
         ("x", {"env": ["A"]}, "env must be"),
         (Path("gone.txt"), {}, r"there is no .*gone.txt. A Path is an input file"),
+        ("x", {"outtmpl": "{}", "files": ["x"]}, "would replace x, which files= has"),
+        ("x", {"stdout": "{}/a", "files": ["x"]}, "would replace x, which files= has, or lie in it"),
         (Path("/"), {}, "cannot be an input file"),
         ("x", {"stdin": Path(__file__).parent}, "stdin= is a folder"),
         ("x", {"argtmpl": "{out}"}, "there is no output file: outtmpl= names them"),

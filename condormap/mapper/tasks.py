@@ -200,6 +200,12 @@ def _task(command: Command, item: Any, number: int) -> Task:
     outputs = {key: _output_name(fields.fill(each), each) for key, each in command.outputs.items()}
     if command.stdout is not None:
         outputs[STDOUT] = _output_name(fields.fill(command.stdout), command.stdout)
+    for name in outputs.values():
+        if (top := name.partition("/")[0]) in command.taken:  # it may be a link to the user's own
+            raise InvalidInputError(
+                f"outtmpl: the output file {name} of item {number} would replace {top}, which files= has, or lie "
+                f"in it. {_REFUSED}"
+            )
     taken = {*command.taken, *(name.partition("/")[0] for name in outputs.values())}
     inputs = _named(here, taken, number)
     known |= {path: inputs[path][0] for path in here}

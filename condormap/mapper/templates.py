@@ -223,7 +223,11 @@ class Fields(string.Formatter):
                 return self._elements[key]
             if isinstance(item, Mapping):
                 raise InvalidInputError(f"its fields have names: {', '.join(f'{{{name}}}' for name in item)}")
-            raise InvalidInputError(f"it has {len(self._elements)} fields, and none with the number {key}")
+            n = len(self._elements)
+            raise InvalidInputError(
+                f"it has {n} field{'s' * (n != 1)}, and none with the number {key}: each {{}} is the next one, "
+                "and {0} is the first wherever it stands"
+            )
         if (isinstance(item, Mapping) and key in item) or key in _columns(item):
             return item[key]
         if not isinstance(item, Mapping) and not callable(value := getattr(item, key, len)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +22,7 @@ from .tracked import Key, TrackedJob
 # By themselves, for they are looked at for each event.
 _SUBMIT, _EXECUTE = EventType.SUBMIT, EventType.EXECUTE
 
+_LONG_AGO = 30.0  # seconds; clocks of two machines may differ by less
 _FACTS = tuple(field.name for field in fields(JobFacts))
 
 
@@ -72,6 +75,7 @@ class JobTable:
         self._find = find
         self._place = Place()
         self._pending: deque[LogEvent] = deque()  # those that were read, and not taken yet
+        self._written = time.monotonic()  # when the newest of them was written, at the latest
         self.live: dict[tuple[int, int], TrackedJob] = {}
         self._jobs: dict[Key, TrackedJob] = {}  # the live ones, and those that were removed or killed
         self._finished: dict[str, FinishedJobs] = {}  # by the submission's id
@@ -119,6 +123,7 @@ class JobTable:
         if self._pending:
             self._count()  # interrupted
             return self._take_pending()
+        self._note_age()
         try:
             part = read_part(self.log, self._place)
         except OSError as error:
@@ -136,6 +141,13 @@ class JobTable:
         self._place, self._pending = part.place, deque(part.events)
         self._take_pending()
         return part.n_events
+
+    def _note_age(self) -> None:
+        """Take note of when the log was written last: what has ended long ago need not be waited for again."""
+        age = 0.0
+        with contextlib.suppress(OSError):
+            age = time.time() - os.stat(self.log).st_mtime
+        self._written = time.monotonic() - (age if age > _LONG_AGO else 0.0)
 
     def _take_pending(self) -> int:
         n_events = len(self._pending)
@@ -160,7 +172,7 @@ class JobTable:
             before = job.status
             if job.note(kind, info):
                 job.lost = False
-                self.note_change(job, before)
+                self.note_change(job, before, self._written)
                 if kind == _EXECUTE:
                     self.started.append(job)
 
@@ -181,7 +193,7 @@ class JobTable:
 
     def _take_end(self, cluster: int, n_jobs: int) -> None:
         """Take note that a cluster has left the queue, after its factory had made so many jobs."""
-        self.gone[cluster] = time.monotonic()
+        self.gone[cluster] = self._written
         known = sum(
             self._n_jobs(submission) for submission in self.submissions if submission.cluster == cluster
         )
@@ -205,13 +217,13 @@ class JobTable:
         self.counts[job.status] += 1
         return job
 
-    def note_change(self, job: TrackedJob, before: JobStatus) -> None:
+    def note_change(self, job: TrackedJob, before: JobStatus, when: float | None = None) -> None:
         """Take note of the state that a job has come to: count it, and keep no more of it than is needed."""
         self.counts[before] -= 1
         self.counts[job.status] += 1
         if not job.is_over:
             return
-        job.ended = time.monotonic()
+        job.ended = time.monotonic() if when is None else when
         if job.exit_code is not None and not job.lost:
             submission = job.submission
             finished = self._finished.get(submission.id)
@@ -284,7 +296,8 @@ class JobTable:
             for cluster, proc, id, chunk, status, *facts in record["jobs"]
         ]
         place = Place(int(record["offset"]), bytes.fromhex(record["tail"]))
-        paused, gone = dict(record["paused"]), dict.fromkeys(record["gone"], time.monotonic())
+        self._note_age()
+        paused, gone = dict(record["paused"]), dict.fromkeys(record["gone"], self._written)
         # Nothing above has changed this table; below, nothing fails.
         self._place, self._finished, self.paused, self.gone, self.closed = (
             place,
@@ -301,5 +314,5 @@ class JobTable:
         for id, table in finished.items():
             self.started.extend(job for chunk in table if (job := self.get(submissions[id], chunk)))
         for job in self.started:
-            job.ended = time.monotonic() if job.is_over else 0.0
+            job.ended = self._written if job.is_over else 0.0
         self._count()
