@@ -234,6 +234,17 @@ def test_times_that_only_some_frames_have_are_nan_elsewhere(path: str, tmp_path:
     np.testing.assert_array_equal(found.time, [np.nan, 7.0])
 
 
+def test_a_file_that_this_process_reads_otherwise_is_read(path: str) -> None:
+    with WepyHDF5(path, mode="r"):
+        data = WepyH5(path, runs=0)
+        assert data.reader(data.chunks(4)[0]).n_frames == 4
+
+
+def test_a_file_that_this_process_writes_is_refused(path: str) -> None:
+    with WepyHDF5(path, mode="r+"), pytest.raises(TrajectoryDamagedError, match="open for writing"):
+        WepyH5(path)
+
+
 def test_bytes_of_a_frame_are_those_of_its_fields(path: str) -> None:
     data = WepyH5(path, fields=["positions", "weights", "alt_reps/ca"], atoms=[0, 1])
     assert data.frame_nbytes == 8 * (2 * 3 + 1 + 4 * 3)

@@ -199,3 +199,32 @@ def test_the_fields_are_arrays_of_dask(path: Path) -> None:
     for array, expected in zip(arrays, positions(path).values(), strict=True):
         assert (array.shape, array.dtype) == (expected.shape, expected.dtype)
         assert np.array_equal(array.compute(scheduler="sync"), expected)
+
+
+def test_an_array_of_dask_is_masked_where_a_sparse_field_has_nothing(path: Path) -> None:
+    with h5py.File(path, "r+") as file:  # integers have no NaN that would tell
+        for walk in file["runs/0/trajectories"].values():
+            values = walk["extra/data"][:].round().astype(int)
+            del walk["extra/data"]
+            walk["extra/data"] = values
+    data = WepyH5(path, fields=("extra",), runs=0)
+    array = data.to_dask_array("extra", chunk_size=3)[0]
+    read = data.reader(data.chunks(4)[0])["extra"]
+    found = array.compute(scheduler="sync")
+    assert array.dtype == found.dtype == np.int64
+    assert np.array_equal(found.mask, read.mask)
+    assert np.array_equal(found.filled(7), read.filled(7))
+    assert array.mean().compute(scheduler="sync") == read.mean()
+
+
+def test_frames_without_positions_are_frames_of_an_observable(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        for walk in file["runs/1/trajectories"].values():
+            positions = walk["positions"][:]
+            del walk["positions"]
+            walk["positions/data"], walk["positions/_sparse_idxs"] = positions[::3], np.arange(0, 6, 3)
+    assert WepyH5(path, runs=1).n_frames == (2, 2)
+    reducer, state = written(observables(path, [0, 3]), parts(1))
+    reducer.finish(state)
+    with h5py.File(path) as file:
+        assert file["runs/1/trajectories/0/observables/size/_sparse_idxs"][:].tolist() == [0, 3]

@@ -217,7 +217,7 @@ class Described:
         ----------
         name : str
             ``"xyz"``, ``"time"``, ``"unitcell_lengths"``, ``"unitcell_angles"`` or ``"unitcell_vectors"``; of a
-            WepyHDF5 file one of the fields.
+            WepyHDF5 file one of the fields, masked where it is sparse.
         chunk_size : int or "auto"
             As for `to_delayed`.
         """
@@ -252,6 +252,10 @@ class Described:
         if name not in rows:
             raise InvalidInputError(f"the frames have no {name!r}; they have {', '.join(rows)}")
         return rows[name]
+
+    def is_masked(self, name: str) -> bool:
+        """Tell whether frames may lack what has this name, so that arrays of it are masked."""
+        return False
 
     def _set_atoms(self, atoms: Indices | None, topology: Any) -> None:
         """Set what is chosen of all atoms."""

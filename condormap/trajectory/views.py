@@ -36,13 +36,14 @@ def array(data: Described, name: str, chunk_size: int | str) -> Any:
     from dask.array import Array
 
     row, dtype = data.row_of(name)
+    kind = np.ma.masked_array if data.is_masked(name) else np.asarray
     found = []
     chunks = _chunks(data, chunk_size)
     for number in range(len(data.trajectories)):
         own = [chunk for chunk in chunks if chunk.source == number]
-        graph, names = _graph(_read_array, data, own, name, dtype, trailing=len(row))
+        graph, names = _graph(_read_array, data, own, name, kind, dtype, trailing=len(row))
         sizes = (tuple(chunk.n_out for chunk in own), *((n,) for n in row))
-        empty = np.empty((0,) * len(sizes), dtype)
+        empty = kind(np.empty((0,) * len(sizes), dtype))
         found.append(Array(graph, names[0][0], sizes, meta=empty))  # type: ignore[no-untyped-call]
     return found[0] if len(found) == 1 else found
 
@@ -88,7 +89,7 @@ def _read_in_list(reader: Reader, chunk: Chunk) -> list[Any]:
     return [reader(chunk)]
 
 
-def _read_array(reader: Reader, chunk: Chunk, name: str, dtype: Any) -> Any:
+def _read_array(reader: Reader, chunk: Chunk, name: str, kind: Any, dtype: Any) -> Any:
     frames = reader(chunk)
     found = frames[name] if isinstance(frames, dict) else getattr(frames, name)
-    return np.asarray(found, dtype)
+    return kind(found, dtype=dtype)

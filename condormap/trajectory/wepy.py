@@ -97,6 +97,7 @@ class WepyH5(Described):
             for walk, choice in zip(found.walks, frames_of_each(frames, len(found.walks)), strict=True)
         )
         self.units = found.units
+        self._sparse = found.sparse
         self._set_atoms(chosen_atoms(atoms, found.topology, found.topology.n_atoms, name), found.topology)
         self._rows = {
             field: ((self.n_atoms, *shape[1:]) if wepy.per_atom(field, rep) else shape, dtype)
@@ -124,6 +125,10 @@ class WepyH5(Described):
     def reader(self) -> Reader:
         """A function that reads a chunk; it pickles small, with the topology and the units."""
         return Reader(self.topology, self.units)
+
+    def is_masked(self, name: str) -> bool:
+        """Tell whether frames may lack what has this name, so that arrays of it are masked."""
+        return bool(self.fields) and name in self._sparse
 
     def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
         """Return shape and type of what a frame has by a name."""

@@ -11,6 +11,8 @@ from ..errors import InvalidInputError
 from ..reducers.hdf5 import HDF5Rows
 from ..reducers.hdf5_series import Label, SeriesHDF5
 from ..reducers.series import Places
+from .formats.hdf5 import opened
+from .formats.wepy import length
 
 OBSERVABLES = "observables"
 _OURS = "condormap"  # the attribute that tells which map has written an observable
@@ -49,12 +51,10 @@ class WepyObservables(SeriesHDF5):
         self._check()
 
     def _check(self) -> None:
-        import h5py
-
         if not os.access(self.home, os.W_OK):
             raise InvalidInputError(f"{self.home} can't be written, so no observable can be added to it")
         self.is_sparse = False
-        with h5py.File(self.home, "r", locking=False) as file:
+        with opened(self.home) as file:
             for label in self.labels:
                 if self._target(label) in file:
                     raise InvalidInputError(
@@ -66,8 +66,8 @@ class WepyObservables(SeriesHDF5):
                         f"the frames of run {label.run}, trajectory {label.traj}, are not in ascending order, as "
                         "those of an observable must be. Nothing was submitted"
                     )
-                positions = file[f"runs/{label.run}/trajectories/{label.traj}/positions"]
-                self.is_sparse |= len(label.frames) < len(positions)
+                walk = file[f"runs/{label.run}/trajectories/{label.traj}"]
+                self.is_sparse |= len(label.frames) < length(walk, self.home)
 
     def _target(self, label: Label) -> str:
         return f"runs/{label.run}/trajectories/{label.traj}/{OBSERVABLES}/{self.name}"
@@ -116,10 +116,8 @@ class WepyObservables(SeriesHDF5):
             data[start : start + step] = rows[start : start + step].reshape(-1, *feature)
 
     def _found(self) -> Any:
-        import h5py
-
         found = []
-        with h5py.File(self.home, "r", locking=False) as file:
+        with opened(self.home) as file:
             for label in self.labels:
                 target = self._target(label)
                 if target not in file or file[target].attrs.get(_OURS) != self.id:

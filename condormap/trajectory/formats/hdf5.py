@@ -34,7 +34,15 @@ def opened(path: str) -> Iterator[Any]:
     import h5py
 
     try:
-        file = h5py.File(path, "r", locking=False)  # many jobs read it, and nobody writes
+        try:
+            file = h5py.File(path, "r", locking=False)  # many jobs read it, and nobody writes
+        except OSError as error:
+            if "locking flag" not in str(error):
+                raise
+            file = h5py.File(path, "r")  # this process has it open already, and all must agree on locks
+        if file.mode != "r":
+            file.close()
+            raise OSError("this process has it open for writing")
     except (PermissionError, IsADirectoryError):
         raise
     except OSError as error:

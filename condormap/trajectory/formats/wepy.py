@@ -64,12 +64,15 @@ class Contents(NamedTuple):
         The unit of each field, as far as the file says.
     rows : dict of str to (tuple of int, numpy.dtype)
         Shape and type of a frame of each of the wanted fields.
+    sparse : set of str
+        Those of the wanted fields that not all frames of all trajectories need have.
     """
 
     walks: list[Walk]
     topology: Any
     units: dict[str, str]
     rows: dict[str, tuple[tuple[int, ...], Any]]
+    sparse: set[str]
 
 
 def per_atom(name: str, rep: str | None) -> bool:
@@ -97,32 +100,28 @@ def describe(path: str, runs: Any, trajs: Any, fields: Sequence[str], rep: str |
         wanted = fields or (_path_of("positions", rep),)
         walks = []
         rows: dict[str, tuple[tuple[int, ...], Any]] = {}
+        sparse = set()
         for run in _chosen("run", runs, file["runs"], path):
             group = file[f"runs/{run}/trajectories"]
             for traj in _chosen(f"run {run}, trajectory", trajs, group, path):
                 walk = group[str(traj)]
                 for field in wanted:
                     data = _field(walk, _path_of(field, rep), path)
-                    data = data[_DATA] if hasattr(data, "keys") else data
+                    if hasattr(data, "keys"):
+                        sparse.add(field)
+                        data = data[_DATA]
                     rows.setdefault(field, (data.shape[1:], data.dtype))
                 walks.append(_walk(walk, run, traj, topology, path, rep, as_frames=not fields))
         units = _units(file)
         for name, wanted_unit in _UNITS.items() if not fields else ():
             factor(units.get(name), wanted_unit, name, path)
-    return Contents(walks, topology, units, rows)
+    return Contents(walks, topology, units, rows, sparse)
 
 
 def _walk(
     group: Any, run: int, traj: int, topology: Any, path: str, rep: str | None, *, as_frames: bool
 ) -> Walk:
-    counted = next(
-        (name for name in ("positions", "weights", "time", "box_vectors") if _is_plain(group, name)), None
-    )
-    if counted is None:
-        raise TrajectoryDamagedError(
-            f"{path}: {group.name} has no field with a row for each frame", path=path
-        )
-    n_frames, frames = len(group[counted]), None
+    n_frames, frames = length(group, path), None
     positions = group.get(_path_of("positions", rep))
     if positions is not None:
         sparse = hasattr(positions, "keys")
@@ -137,8 +136,18 @@ def _walk(
     return Walk(run, traj, n_frames, frames, "box_vectors" in group)
 
 
-def _is_plain(group: Any, name: str) -> bool:
-    return name in group and not hasattr(group[name], "keys")
+def length(walk: Any, path: str) -> int:
+    """Return how many frames a trajectory has.
+
+    Raises
+    ------
+    TrajectoryDamagedError
+        None of its fields tells.
+    """
+    for name in ("positions", "weights", "time", "box_vectors"):
+        if name in walk and not hasattr(walk[name], "keys"):
+            return len(walk[name])
+    raise TrajectoryDamagedError(f"{path}: {walk.name} has no field with a row for each frame", path=path)
 
 
 def _chosen(what: str, numbers: Any, group: Any, path: str) -> list[int]:
