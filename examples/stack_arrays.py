@@ -42,6 +42,7 @@ def main() -> None:
             range(RUNS),
             argtmpl=f"{{}} {STEPS} {{out}}",
             outtmpl="{}.npy",
+            keep_outputs=False,
             read=np.load,
             reduce=reducers.StackHDF5(STACK),
             pool=pool,

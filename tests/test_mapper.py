@@ -174,6 +174,23 @@ def test_output_files_are_concatenated(mapper: Mapper, script: Script, tmp_path:
     assert Path(m.result(timeout=60)).read_text() == "name,size\na,1\nb,1\nc,1\n"
 
 
+def test_output_files_that_are_not_kept_are_merged_and_do_not_come_home(
+    mapper: Mapper, script: Script, tmp_path: Path
+) -> None:
+    run = script('echo "$1" > "$2"; echo "printed $1"; [ "$1" != 2 ] || exit 1')
+    options = {"argtmpl": "{} {out}", "outtmpl": "{}.txt", "keep_outputs": False, "chunksize": 3}
+    m = mapper(run, range(5), reduce=reducers.ConcatenateFiles(tmp_path / "all"), **options)
+    assert Path(m.result("skip", timeout=60)).read_text() == "0\n1\n3\n4\n"
+    assert list(m.outdir.iterdir()) == []
+    error = m.errors()[2]
+    assert isinstance(error, CommandError)
+    assert error.outcome.output.read_text() == "2\n"
+    m = mapper(run, [0], **options)
+    assert (m[0].outputs, m[0].stdout) == ({}, "printed 0\n")
+    m = mapper(run, [7, 8], read=lambda outcome: outcome.output.read_text(), **options)
+    assert m.results() == ["7\n", "8\n"]
+
+
 def test_a_reducer_may_collect_outcomes(mapper: Mapper, script: Script) -> None:
     m = mapper("echo", [*"ab"], reduce=reducers.Collect())
     assert [outcome.stdout for outcome in m.result(timeout=60)] == ["a\n", "b\n"]

@@ -179,6 +179,7 @@ def test_a_refused_map_leaves_nothing(seen: Mapper, script: Script, tmp_path: Pa
         ((run, [1, Path("gone")]), {}),
         ((run, [1]), {"outdir": tmp_path / "new"}),
         ((run, [1]), {"outtmpl": "{}", "outdir": run}),
+        ((run, [1]), {"outtmpl": "{}", "outdir": tmp_path, "keep_outputs": False}),
         ((run, [1]), {"outtmpl": "{}", "outdir": run / "below"}),
         ((run, [1]), {"dry_run": True}),
         ((run, "text"), {}),

@@ -73,8 +73,8 @@ class Command:
         Where it is; None for one that is looked for in PATH.
     home : str
         The map's folder.
-    outputs : str
-        Where the output files stay.
+    outputs : str or None
+        Where the output files stay; None where they are gone when the next item runs.
     success : collection of int
         The exit codes that are no failure.
     read : callable or None
@@ -86,7 +86,7 @@ class Command:
         name: str,
         path: str | None,
         home: str,
-        outputs: str,
+        outputs: str | None,
         success: Collection[int],
         read: Callable[[Outcome], Any] | None,
     ) -> None:
@@ -105,6 +105,8 @@ class Command:
         assert current is not None
         if self._room is None:
             self._room = room_in_job(current.place, self.name, self.path, self.home, self.outputs)
+        if self.outputs is None:
+            remove(self._room.outputs[0])  # of the item before
         counters, left = current.memory.counters, current.spec["retries"]
         while True:
             try:
@@ -183,7 +185,7 @@ class Command:
         kept = (f"{room.kept[0]}/{shard}", f"{room.kept[1]}/{shard}")
         remove(kept[0])  # of an earlier run
         here, home = kept if failed else room.outputs
-        outputs = {key: (f"{here}/{name}", f"{home}/{name}") for key, name in there.items()}
+        outputs = {key: (f"{here}/{name}", home and f"{home}/{name}") for key, name in there.items()}
         if task["stdout"]:
             stdout: Printed = outputs.get(task["stdout"], b"")
         else:

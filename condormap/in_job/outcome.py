@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    Located = tuple[str, str]  # a path here, and the same file's path where the map was submitted
+    # A path here, and the same file's path where the map was submitted; empty where it does not get there.
+    Located = tuple[str, str]
     Printed = bytes | Located
 
 _ALIKE = ("command", "exit_code", "stdout", "stderr", "outputs")
@@ -110,10 +111,8 @@ class Outcome:
 
     def plain(self) -> tuple[Any, ...]:
         """Return the arguments that make this outcome where the map was submitted."""
-        outputs = {key: (home, home) for key, (_, home) in self._outputs.items()}
-        printed = (
-            each if isinstance(each, bytes) else (each[1], each[1]) for each in (self._stdout, self._stderr)
-        )
+        outputs = {key: (home, home) for key, (_, home) in self._outputs.items() if home}
+        printed = (_at_home(each) for each in (self._stdout, self._stderr))
         return (self.command, self.exit_code, self.seconds, *printed, outputs)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -138,6 +137,13 @@ class _Module:
         import importlib
 
         return importlib.import_module, ("condormap.in_job.outcome",)
+
+
+def _at_home(printed: Printed) -> Printed:
+    """Return what was printed as it is found where the map was submitted."""
+    if isinstance(printed, bytes):
+        return printed
+    return (printed[1], printed[1]) if printed[1] else b""
 
 
 def _text(printed: Printed) -> str:

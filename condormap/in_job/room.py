@@ -35,7 +35,7 @@ class Room:
     inputs : str or None
         The folder of the input files, which have numbers as names there; None where each is at its own path.
     outputs, kept : (str, str)
-        Where output files go: here, and the same at the submitter's.
+        Where output files go: here, and the same at the submitter's; empty for those that do not get there.
     files : str or None
         A folder whose files every item finds in its own.
     """
@@ -88,7 +88,7 @@ class Room:
             os.makedirs(os.path.dirname(f"{work}/{name}"), exist_ok=True)
 
 
-def room_in_job(place: Place, name: str, path: str | None, home: str, outputs: str) -> Room:
+def room_in_job(place: Place, name: str, path: str | None, home: str, outputs: str | None) -> Room:
     """Return where a job finds and leaves the files of its items.
 
     Parameters
@@ -99,7 +99,7 @@ def room_in_job(place: Place, name: str, path: str | None, home: str, outputs: s
         As for `Command`.
     """
     scratch = os.environ.get("_CONDOR_SCRATCH_DIR") or os.getcwd()
-    results = here = (outputs, f"{home}/{KEPT}")
+    results = here = (outputs or "", f"{home}/{KEPT}")
     program, inputs = path or name, None
     if place.is_sent:
         sandbox = os.path.dirname(place.outcome)
@@ -107,6 +107,8 @@ def room_in_job(place: Place, name: str, path: str | None, home: str, outputs: s
         here = (f"{sandbox}/{OUTPUTS}", f"{sandbox}/{KEPT}")
         if path:
             program = f"{place.home}/{EXECUTABLE}/{os.path.basename(path)}"
+    if outputs is None:
+        here = (f"{scratch}/condormap.{OUTPUTS}", here[1])
     if path:
         program = runnable(program, f"{scratch}/condormap.{EXECUTABLE}")
     files = os.getcwd() if place.is_sent or place.files else None

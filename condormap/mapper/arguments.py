@@ -46,13 +46,17 @@ def function_or_none(name: str, value: Any) -> Any:
     return value
 
 
-def output_folder(outdir: str | os.PathLike[str] | None, command: Command) -> Path | None:
+def output_folder(outdir: str | os.PathLike[str] | None, command: Command, keep: bool) -> Path | None:
     """Return the folder that the user named for the output files, or refuse it."""
     if outdir is None:
         return None
     if not command.outputs and command.stdout is None:
         raise InvalidInputError(
             f"outdir= is for output files, and outtmpl= or stdout= names none. {_REFUSED}"
+        )
+    if not keep:
+        raise InvalidInputError(
+            f"outdir= is where output files stay, and keep_outputs=False keeps none. {_REFUSED}"
         )
     path = absolute(outdir)
     if path.exists() and not (path.is_dir() and os.access(path, os.W_OK)):

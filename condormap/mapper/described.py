@@ -51,6 +51,8 @@ class Described:
         The exit codes that are no failure.
     read : callable or None
         Makes an item's result of its outcome.
+    keep_outputs : bool
+        The output files come home.
     """
 
     executable: Executable
@@ -58,6 +60,7 @@ class Described:
     n_iterables: int
     success: frozenset[int]
     read: Callable[[Outcome], Any] | None
+    keep_outputs: bool
 
     def in_job(self, home: Path, outputs: Path) -> _InJob:
         """Return what becomes the function of the map in the job."""
@@ -70,7 +73,8 @@ class Described:
     def _arguments(self, home: Path, outputs: Path) -> tuple[Any, ...]:
         path = self.executable.path
         where = None if path is None else str(path)
-        return self.executable.name, where, str(home), str(outputs), tuple(self.success), self.read
+        there = str(outputs) if self.keep_outputs else None
+        return self.executable.name, where, str(home), there, tuple(self.success), self.read
 
 
 class _InJob:

@@ -65,6 +65,8 @@ class CondorMapper(CondorMap):
         The template of the name of an output file with what it prints.
     outdir : path or None
         The folder of the output files; None for one in the map's.
+    keep_outputs : bool
+        False: the output files stay in the job, for `read` and a reducer, and are gone when the next item runs.
     env : mapping of str to str
         Environment variables, with fields.
     success : int or collection of int
@@ -110,6 +112,7 @@ class CondorMapper(CondorMap):
         outtmpl: str | Sequence[str] | Mapping[str, str] | None = None,
         stdout: str | None = None,
         outdir: str | os.PathLike[str] | None = None,
+        keep_outputs: bool = True,
         env: Mapping[str, str] | None = None,
         success: int | Collection[int] = 0,
         read: Callable[[Outcome], Any] | None = None,
@@ -159,8 +162,9 @@ class CondorMapper(CondorMap):
             number_of(iterables),
             exit_codes(success),
             function_or_none("read", read),
+            bool(keep_outputs),
         )
-        folder = output_folder(outdir, described.command)
+        folder = output_folder(outdir, described.command, keep_outputs)
 
         def content(new: NewMap, transfer: Transfer) -> Content:
             check(described.executable, here=not transfer.sent)
