@@ -322,6 +322,7 @@ def test_what_is_no_executable_is_refused(name: Any, message: str) -> None:
     [
         (b"", "is empty"),
         (b"#!/bin/sh\r\necho\r\n", "CRLF.*dos2unix"),
+        (b"#!/usr/bin/env bash\necho\r\nexit\r\n", "CRLF.*part of the last word.*dos2unix"),
         (b"\xef\xbb\xbf#!/bin/sh\n", "byte order mark"),
         (b"echo hello\n", "names its interpreter, as in #!/bin/sh"),
         (b"#!\n", "names no interpreter"),

@@ -331,6 +331,14 @@ def test_what_numpy_would_convert_is_refused(reducer: Any, wrong: Any) -> None:
         reducer.add(reducer.zero(), 0, wrong)
 
 
+def test_an_extreme_keeps_what_python_has_not() -> None:
+    when = np.datetime64("2020-01-01T00:00:00.000000001")
+    for over, value in (("items", when), ("elements", np.array([when]))):
+        reducer = r.Max(over)  # type: ignore[arg-type]
+        assert reducer.finish(reducer.add(None, 0, value)).value == when  # not 1577836800000000001
+    assert r.Min("elements").add(None, 0, np.array([None])) == (None, 0, (0,))
+
+
 def test_a_number_of_bins_is_that_of_both_axes() -> None:
     both = r.Histogram2D(2, ((0, 1), (0, 4)))
     equal(both.edges, r.Histogram2D((2, 2), ((0, 1), (0, 4))).edges)

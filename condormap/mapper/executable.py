@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import ExecutableError
 from ..folders.paths import absolute
-from ..line_ends import how_to_convert, is_script_of_windows
+from ..line_ends import how_to_convert, is_script_of_windows, is_shell_script_of_windows
 
 _LONGEST = 4096  # bytes of a first line that are looked at
 _ELF = b"\x7fELF"
@@ -92,6 +92,11 @@ def check(executable: Executable, *, here: bool) -> None:
         raise ExecutableError(
             f"{path} is a script with the line ends of Windows (CRLF), so its interpreter would not be found: "
             f"convert it ({how_to_convert(path)}). {_REFUSED}"
+        )
+    if is_shell_script_of_windows(path):
+        raise ExecutableError(
+            f"{path} is a script whose lines end as on Windows (CRLF), and its shell would take that for a part "
+            f"of the last word: convert it ({how_to_convert(path)}). {_REFUSED}"
         )
     if first.startswith(b"\xef\xbb\xbf#!"):
         raise ExecutableError(

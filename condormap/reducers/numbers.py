@@ -169,9 +169,9 @@ class Min(Reducer):
                 return state
             flat = int(array.argmin() if self._sign < 0 else array.argmax())
             position = tuple(int(k) for k in np.unravel_index(flat, array.shape))
-            return self.merge(state, Extreme(array[position].item(), index, position))
+            return self.merge(state, Extreme(plain(array[position]), index, position))
         if array.ndim == 0:
-            return self.merge(state, Extreme(array.item(), index))
+            return self.merge(state, Extreme(plain(array[()]), index))
         return self.merge(state, Extreme(array, np.full(array.shape, index)))
 
     def merge(self, a: Extreme | None, b: Extreme | None) -> Extreme | None:
