@@ -304,6 +304,19 @@ class Fragile(Sum):
         return super().finish(state)
 
 
+def test_a_file_that_another_map_has_made_meanwhile_is_an_error_of_the_reducer(
+    pool: PersonalPool, tmp_path: Path
+) -> None:
+    first, second = (reducers.StackHDF5(tmp_path / "rows.h5") for _ in range(2))
+    assert condormap(float, range(3), pool=pool, reduce=first).result(timeout=30).shape == (3,)
+    m = condormap(float, range(4), pool=pool, reduce=second)
+    with pytest.raises(
+        ReduceError, match=r"failed in writing\(\), with its file: FileExistsError: .*not this map's"
+    ):
+        m.result(timeout=30)
+    assert m.set_reducer(reducers.StackHDF5(tmp_path / "other.h5")).result(timeout=30).shape == (4,)
+
+
 @pytest.mark.parametrize(
     ("stage", "where"),
     [("add", "chunk 1, item 5"), ("merge", "chunk 2, items 6 to 8"), ("finish", "the state")],

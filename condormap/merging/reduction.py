@@ -149,7 +149,10 @@ class Reduction:
         try:
             with self._alone(store) if writes else contextlib.nullcontext():
                 store, merged = self._loaded()
-                with store.reducer.writing() if writes else contextlib.nullcontext():
+                with contextlib.ExitStack() as file:
+                    if writes:
+                        with self._as_stage("writing", "its file"):
+                            file.enter_context(store.reducer.writing())
                     self._merge_new(store, merged, time.monotonic() + seconds)
                 self._is_saved = self._is_asked = False
                 self._save(now=writes)
