@@ -72,6 +72,12 @@ def test_an_output_file_that_is_missing_is_an_error(mapper: Mapper, script: Scri
     assert error.outcome.outputs["one"].read_text() == "x\n"
 
 
+def test_a_pipe_and_a_link_to_nothing_are_no_output_files(mapper: Mapper, script: Script) -> None:
+    error = error_of(mapper(script("mkfifo a; ln -s gone b"), [1], outtmpl=["a", "b"]))
+    assert isinstance(error, MissingOutputError)
+    assert "did not write a, b" in str(error)
+
+
 def test_an_executable_that_takes_too_long(mapper: Mapper, script: Script) -> None:
     run = script('echo "working on $1" >&2; [ "$1" = 0 ] || sleep 1000')
     m = mapper(run, range(3), item_timeout=0.5, chunksize=3)

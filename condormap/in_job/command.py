@@ -178,7 +178,7 @@ class Command:
     ) -> Outcome:
         """Move what the executable has written to where it stays; return the outcome."""
         work = f"{folder}/{WORK}"
-        there = {key: name for key, name in task["outputs"].items() if os.path.lexists(f"{work}/{name}")}
+        there = {key: name for key, name in task["outputs"].items() if _can_be_moved(f"{work}/{name}")}
         missing = [name for key, name in task["outputs"].items() if key not in there]
         failed = code not in self.success or bool(missing)
         shard = f"{task['item'] // FILES_PER_FOLDER}/{task['item']}"
@@ -202,6 +202,11 @@ class Command:
 def _stdout(task: Mapping[str, Any], folder: str) -> str:
     """Return the file that standard output goes to."""
     return f"{folder}/{WORK}/{task['outputs'][task['stdout']]}" if task["stdout"] else f"{folder}/stdout"
+
+
+def _can_be_moved(path: str) -> bool:
+    """Tell whether a path is a file or a folder, or a link to one; not a pipe, which nobody could read."""
+    return os.path.isfile(path) or os.path.isdir(path)
 
 
 def _stdin(task: Mapping[str, Any], folder: str) -> Any:
