@@ -17,7 +17,7 @@ from MDAnalysisTests.datafiles import DCD, PSF
 from test_map_steering import until
 
 from condormap import PersonalPool, load, maps
-from condormap.errors import InvalidInputError, ReduceError
+from condormap.errors import InvalidInputError, ReduceError, TrajectoryChangedError
 from condormap.reducers import Collect, Concatenate, Covariance, Histogram, Max, Mean, Sum
 from condormap.trajectory import RDF, ContactMap, DistanceHistogram, Trajectory, compute_observable
 
@@ -357,6 +357,7 @@ def test_observables_of_ones_own_bring_their_reducer(pool: PersonalPool, data: T
         ({"out": 3}, "out must be a path"),
         ({"chunk_size": 0}, "chunk_size must be a positive integer"),
         ({"on_complete": len}, "no on_complete="),
+        ({"out": "observables/rg"}, "these are of none: give the path"),
         ({"memoree": 3}, "did you mean memory="),
     ],
 )
@@ -368,6 +369,20 @@ def test_what_cannot_be_meant_is_refused(
         compute_observable(call.pop("func"), call.pop("data"), pool=pool, max_jobs=2, **call)
     with pytest.raises(InvalidInputError, match="there is no map"):
         load("not-meant")
+
+
+def test_a_file_that_has_changed_is_noticed_before_anything_is_submitted(
+    pool: PersonalPool, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.dcd"
+    path.write_bytes(Path(DCD).read_bytes())
+    data = Trajectory([DCD, path], top=PSF)
+    with path.open("ab") as file:
+        file.write(bytes(40116))
+    with pytest.raises(TrajectoryChangedError, match=r"run\.dcd.*, the file went from 3931724 to 3971840"):
+        compute_observable(mdtraj.compute_rg, data, pool=pool, tag="has-changed")
+    with pytest.raises(InvalidInputError, match="there is no map"):
+        load("has-changed")
 
 
 def test_a_probe_calls_the_function_here_before_anything_is_submitted(

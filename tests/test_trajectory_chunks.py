@@ -117,6 +117,7 @@ def test_what_is_read_is_the_caller_s_own(loaded: mdtraj.Trajectory) -> None:
         ({"frames": [-99]}, "no frame -99"),
         ({"frames": slice(50, 40)}, "chooses none"),
         ({"frames": []}, "chooses none"),
+        ({"frames": [False] * 98}, "the mask of them chooses none"),
         ({"frames": [True, False]}, "the mask of them 2 booleans"),
         ({"frames": "all"}, "frames must be a slice"),
         ({"frames": [None, None]}, "there are 1 trajectories"),

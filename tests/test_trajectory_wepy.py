@@ -164,6 +164,12 @@ def test_an_mdtraj_trajectory_can_be_made_of_fields(path: str) -> None:
     assert only.reader.to_mdtraj(only.reader(only.chunks(2)[0])).unitcell_lengths is None
 
 
+def test_fields_without_positions_are_no_mdtraj_trajectory(path: str) -> None:
+    data = WepyH5(path, fields=("weights",))
+    with pytest.raises(InvalidInputError, match="the fields are weights: .* needs the positions"):
+        data.reader.to_mdtraj(data.reader(data.chunks(4)[0]))
+
+
 def test_the_topology_is_that_of_the_atoms_with_positions(path: str) -> None:
     theirs = system().subset(MAIN)  # wepy's own subset fails on a residue of which it has not all atoms
     ours = WepyH5(path).topology

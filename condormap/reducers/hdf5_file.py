@@ -45,9 +45,7 @@ class HDF5Writer(Collect):
 
         self.path = path_in_folder(path)
         if os.path.exists(self.path):
-            raise FileExistsError(
-                f"{self.path} is there already: remove it, or give {type(self).__name__} another path"
-            )
+            raise FileExistsError(f"{self.path} is there already: remove it, or give another path")
         self.compression = compression
         self.compression_opts = compression_opts
         self.chunk_rows = chunk_rows
@@ -84,9 +82,7 @@ class HDF5Writer(Collect):
         )
         try:
             if file.attrs.get(_NAME) != self.id:
-                raise FileExistsError(
-                    f"{self.path} is not this map's: remove it, or give {type(self).__name__} another path"
-                )
+                raise FileExistsError(f"{self.path} is not this map's: remove it, or give another path")
             file.swmr_mode = True
         except BaseException:
             file.close()

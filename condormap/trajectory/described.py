@@ -13,7 +13,7 @@ from ..errors import InvalidInputError, TrajectoryDamagedError, TrajectoryInputE
 from .chunk import Chunk, Chunks
 from .chunking import chosen_size, packed
 from .indices import Indices
-from .reading import Reader
+from .reading import Reader, check_unchanged
 from .topology import subset
 
 _CELL = 6 * 4 + 4  # bytes of a frame beside its coordinates
@@ -132,6 +132,11 @@ class Described:
     def reader(self) -> Reader:
         """A function that reads a chunk; it pickles small, with the topology."""
         return Reader(self.topology)
+
+    def check_unchanged(self) -> None:
+        """Raise TrajectoryChangedError where a file is no longer what it was when it was described."""
+        for source in {source.path: source for source in self.trajectories if source.path}.values():
+            check_unchanged(source)
 
     def chunks(
         self,

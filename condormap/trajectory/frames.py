@@ -39,11 +39,20 @@ def chosen_frames(
     if stride is not None:
         chosen = chosen[::stride]
     if not len(chosen):
+        what = (
+            "it has no frames" if not n_frames else f"of its {n_frames} frames, {_shown(frames)} chooses none"
+        )
         raise TrajectoryInputError(
-            f"{name}: of its {n_frames} frames, frames={frames!r} chooses none. Nothing was submitted",
+            f"{name}: {what}. Nothing was submitted",
             path=path,
         )
     return chosen
+
+
+def _shown(frames: Any) -> str:
+    """Return a choice of frames as it is said; of a mask, which is long, only what it is."""
+    mask = not isinstance(frames, slice) and len(frames) > 10
+    return "the mask of them" if mask else f"frames={frames!r}"
 
 
 def _numbers(frames: Any, n_frames: int, name: str, path: str) -> range | np.ndarray[Any, Any]:

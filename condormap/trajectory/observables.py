@@ -84,6 +84,8 @@ def compute_observable(
     ------
     InvalidInputError
         The call can't be meant. Nothing was submitted.
+    TrajectoryChangedError
+        A file is no longer what it was when it was described. Nothing was submitted.
     FileExistsError
         `out` is there already.
 
@@ -107,6 +109,7 @@ def compute_observable(
     if options.get("on_complete") is not None:
         raise InvalidInputError("compute_observable makes the value itself: it takes no on_complete=")
     data = _described(data)
+    data.check_unchanged()
     chunks = _chunks(func, data, chunk_size, options)
     reducer = _reducer(func, data, chunks, reduce, out)
     observe = Observe(func, data.reader, rows=needs_rows(reducer), parts=reduce is not None)
@@ -174,6 +177,11 @@ def _writer(data: Described, places: Places, out: Any) -> Reducer:
     if not isinstance(path, str | os.PathLike) or not isinstance(name, str):
         raise InvalidInputError(f"out must be a path, or a path and the name of a dataset, not {out!r}")
     text = os.fspath(path)
-    if data.trajectories[0].format == "wepy" and text.startswith(f"{OBSERVABLES}/"):
+    if text.startswith(f"{OBSERVABLES}/"):
+        if data.trajectories[0].format != "wepy":
+            raise InvalidInputError(
+                f"out={text!r} is for the WepyHDF5 file that the data are of, and these are of none: give the path "
+                f"of an HDF5 file (that in the folder {OBSERVABLES} as './{text}'). Nothing was submitted"
+            )
         return WepyObservables(text.removeprefix(f"{OBSERVABLES}/"), places, labels)
     return SeriesHDF5(path, name, places, labels)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TrajectoryChangedError, TrajectoryDamagedError
+from ..errors import InvalidInputError, TrajectoryChangedError, TrajectoryDamagedError
 from .chunk import Chunk
 from .formats import format_of, wepy
 from .formats.wepy import per_atom
@@ -93,6 +93,10 @@ class Reader:
         """
         import mdtraj
 
+        if "positions" not in fields:
+            raise InvalidInputError(
+                f"the fields are {', '.join(fields) or 'none'}: an mdtraj.Trajectory needs the positions too"
+            )
         xyz, time, lengths, angles = wepy.arrays_of(fields, self._units)
         return mdtraj.Trajectory(xyz, self.topology, time, lengths, angles)
 
@@ -131,8 +135,8 @@ def from_file(chunk: Chunk, rows: Any, atoms: Any) -> dict[str, Any]:
         ) from error
 
 
-def check_unchanged(chunk: Chunk) -> None:
-    """Raise TrajectoryChangedError where the chunk's file is not what it was when it was described."""
+def check_unchanged(chunk: Any) -> None:
+    """Raise TrajectoryChangedError where the file of a chunk (or source) isn't what it was when it was described."""
     first = f"{chunk.path}: before frame {chunk.frames[0]} was read, the file"
     try:
         now = os.stat(chunk.path)

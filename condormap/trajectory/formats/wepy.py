@@ -158,7 +158,8 @@ def _chosen(what: str, numbers: Any, group: Any, path: str) -> list[int]:
     wanted = [numbers] if hasattr(numbers, "__index__") else list(numbers)
     for number in wanted:
         if number not in there:
-            has = f"has {len(there)}, {there[0]} to {there[-1]}" if there else "has none"
+            many = f"{len(there)}, {there[0]} to {there[-1]}" if len(there) > 1 else f"only {there[0]}"
+            has = f"has {many}" if there else "has none"
             raise TrajectoryInputError(
                 f"{path} has no {what} {number!r}; it {has}. Nothing was submitted", path=path
             )
