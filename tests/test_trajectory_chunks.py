@@ -110,6 +110,21 @@ def test_what_is_read_is_the_caller_s_own(loaded: mdtraj.Trajectory) -> None:
     assert loaded.xyz.any()
 
 
+def test_trajectories_that_bring_other_topologies_are_refused(
+    loaded: mdtraj.Trajectory, tmp_path: Path
+) -> None:
+    first, other = loaded[:2].atom_slice(range(5)), loaded[:2].atom_slice(range(1, 6))
+    paths = [tmp_path / "first.h5", tmp_path / "again.h5", tmp_path / "other.h5"]
+    for path, each in zip(paths, [first, first, other], strict=True):
+        each.save(str(path))
+    assert Trajectory(paths[:2]).n_frames == Trajectory([first, first[:]]).n_frames == (2, 2)
+    with pytest.raises(TrajectoryInputError, match=r"other\.h5 .*: atom 0 is MET1-H, and not MET1-N"):
+        Trajectory(paths)
+    with pytest.raises(TrajectoryInputError, match="in memory has another topology"):
+        Trajectory([first, other])
+    assert Trajectory(paths, top=first).n_frames == (2, 2, 2)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -166,7 +166,7 @@ def test_an_mdtraj_trajectory_can_be_made_of_fields(path: str) -> None:
 
 def test_fields_without_positions_are_no_mdtraj_trajectory(path: str) -> None:
     data = WepyH5(path, fields=("weights",))
-    with pytest.raises(InvalidInputError, match="the fields are weights: .* needs the positions"):
+    with pytest.raises(InvalidInputError, match=r"the fields are weights: .* needs the positions"):
         data.reader.to_mdtraj(data.reader(data.chunks(4)[0]))
 
 
@@ -249,6 +249,32 @@ def test_a_file_that_this_process_reads_otherwise_is_read(path: str) -> None:
 def test_a_file_that_this_process_writes_is_refused(path: str) -> None:
     with WepyHDF5(path, mode="r+"), pytest.raises(TrajectoryDamagedError, match="open for writing"):
         WepyH5(path)
+
+
+def test_box_vectors_that_only_some_frames_have(path: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    other.write_bytes(Path(path).read_bytes())
+    with h5py.File(other, "r+") as file:
+        group = file["runs/0/trajectories/1"]
+        boxes = group["box_vectors"][:]
+        del group["box_vectors"]
+        group["box_vectors/data"], group["box_vectors/_sparse_idxs"] = boxes[[1, 4]], [1, 4]
+    with pytest.raises(
+        TrajectoryInputError, match=r"trajectory 1: frame 0 has no unit cell.*unitcell"
+    ) as info:
+        WepyH5(other, runs=0, frames=[1, 0])
+    assert info.value.frame == 0
+    with_cells = read_all(WepyH5(other, runs=0, frames=[4, 1]), 5)
+    np.testing.assert_allclose(with_cells[1].unitcell_vectors[0], mdtraj_box(boxes[4]), rtol=1e-5)
+    without = read_all(WepyH5(other, runs=0, frames=[5, 0]), 5)
+    assert [each.unitcell_lengths is None for each in without] == [False, True, False]
+    assert WepyH5(other, runs=0, fields=["box_vectors"]).n_frames == (11,) * 3
+
+
+def mdtraj_box(vectors: Any) -> Any:
+    """Return box vectors (angstrom) as mdtraj gives them back: in nm, turned."""
+    found = box_vectors_to_lengths_and_angles(*(vectors[k] / 10 for k in range(3)))
+    return np.array(mdtraj.utils.lengths_and_angles_to_box_vectors(*found))
 
 
 def test_bytes_of_a_frame_are_those_of_its_fields(path: str) -> None:

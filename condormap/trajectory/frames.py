@@ -85,6 +85,35 @@ def _numbers(frames: Any, n_frames: int, name: str, path: str) -> range | np.nda
     return np.where(numbers < 0, numbers + n_frames, numbers)
 
 
+def first_of(chosen: Indices, numbers: Any) -> int | None:
+    """Return the first of the chosen frames that is one of these."""
+    if not len(numbers):
+        return None
+    found = np.flatnonzero(np.isin(chosen.array, numbers))
+    return chosen[int(found[0])] if len(found) else None
+
+
+def all_have_cells(chosen: Indices, without: Any, name: str, *, path: str) -> bool:
+    """Tell whether the chosen frames have unit cells, of which some frames are without.
+
+    Raises
+    ------
+    TrajectoryInputError
+        Some have, and some have not.
+    """
+    frame = first_of(chosen, without)
+    if frame is None:
+        return True
+    if np.isin(chosen.array, without).all():
+        return False
+    raise TrajectoryInputError(
+        f"{name}: frame {frame} has no unit cell, and others have one: leave such frames out (frames=), "
+        "or say unitcell=False to have none. Nothing was submitted",
+        path=path,
+        frame=frame,
+    )
+
+
 def frames_of_each(frames: Any, n_trajectories: int) -> list[Any]:
     """Return the choice for each trajectory, of one for all or a list with one for each."""
     several = isinstance(frames, list | tuple) and any(

@@ -180,8 +180,8 @@ def _writer(data: Described, places: Places, out: Any) -> Reducer:
     if text.startswith(f"{OBSERVABLES}/"):
         if data.trajectories[0].format != "wepy":
             raise InvalidInputError(
-                f"out={text!r} is for the WepyHDF5 file that the data are of, and these are of none: give the path "
-                f"of an HDF5 file (that in the folder {OBSERVABLES} as './{text}'). Nothing was submitted"
+                f"out={text!r} is for the WepyHDF5 file that the data are of, and these are of none: give the "
+                f"path of an HDF5 file (that in the folder {OBSERVABLES} as './{text}'). Nothing was submitted"
             )
         return WepyObservables(text.removeprefix(f"{OBSERVABLES}/"), places, labels)
     return SeriesHDF5(path, name, places, labels)

@@ -136,7 +136,7 @@ def from_file(chunk: Chunk, rows: Any, atoms: Any) -> dict[str, Any]:
 
 
 def check_unchanged(chunk: Any) -> None:
-    """Raise TrajectoryChangedError where the file of a chunk (or source) isn't what it was when it was described."""
+    """Raise TrajectoryChangedError where the file of a chunk (or source) is not what it was when described."""
     first = f"{chunk.path}: before frame {chunk.frames[0]} was read, the file"
     try:
         now = os.stat(chunk.path)

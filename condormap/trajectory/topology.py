@@ -8,6 +8,7 @@ import operator
 import pickle
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import TrajectoryDamagedError, TrajectoryInputError
@@ -93,6 +94,18 @@ def _unpacked(data: bytes) -> SmallTopology:
     finally:
         if collects:
             gc.enable()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTopology:
+    """The topology that a file has in JSON: called, it is built; equal to any of the same text."""
+
+    text: str | bytes
+    path: str = field(compare=False)
+
+    def __call__(self) -> Any:
+        """Return it."""
+        return topology_of_json(self.text, self.path)
 
 
 def topology_of_json(text: str | bytes, path: str) -> Any:

@@ -15,8 +15,7 @@ from .chunk import Chunk
 from .described import Described, Source, stat_of
 from .formats import Arrays, Info, format_of, name_of
 from .formats.memory import InMemory
-from .frames import check_stride, chosen_atoms, chosen_frames, frames_of_each
-from .indices import Indices
+from .frames import all_have_cells, check_stride, chosen_atoms, chosen_frames, first_of, frames_of_each
 from .topology import parse_topology
 
 
@@ -64,9 +63,8 @@ class Trajectory(Described):
         stride = check_stride(stride)
         described = [_describe(each) for each in given]
         infos = [info for info, _ in described]
-        whole = parse_topology(top)
-        if whole is None:
-            whole = next((info.topology() for info in infos if info.topology is not None), None)
+        own = next((info.topology for info in infos if info.topology is not None), None)
+        whole = own() if top is None and own is not None else parse_topology(top)
         self.trajectories = tuple(
             _source(number, info, each, choice, stride, unitcell)
             for number, ((info, each), choice) in enumerate(
@@ -76,6 +74,8 @@ class Trajectory(Described):
         n_atoms = infos[0].n_atoms
         for info, source in zip(infos, self.trajectories, strict=True):
             _check_atoms(info, source, whole)
+            if top is None and info.topology is not None and info.topology != own:
+                _check_same(info.topology(), whole, source)
         self._set_atoms(chosen_atoms(atoms, whole, n_atoms, self.trajectories[0].name), whole)
 
     def __repr__(self) -> str:
@@ -134,23 +134,15 @@ def _source(number: int, info: Info, each: Any, choice: Any, stride: int | None,
         return Source("", "memory", 0, number, chosen, has_cells=cells, trajectory=each)
     path, stat = each
     chosen = chosen_frames(choice, stride, info.n_frames, path)
-    without = _first_of(chosen, info.no_xyz)
+    without = first_of(chosen, info.no_xyz)
     if without is not None:
         raise TrajectoryInputError(
             f"{path}: frame {without} has no coordinates: leave such frames out (frames=). Nothing was submitted",
             path=path,
             frame=without,
         )
-    without = _first_of(chosen, info.no_cells) if cells else None
-    if without is not None:
-        cells = bool(np.isin(chosen.array, info.no_cells, invert=True).any())
-        if cells:
-            raise TrajectoryInputError(
-                f"{path}: frame {without} has no unit cell, and others have one: leave such frames out (frames=), "
-                "or say unitcell=False to have none. Nothing was submitted",
-                path=path,
-                frame=without,
-            )
+    if cells:
+        cells = all_have_cells(chosen, info.no_cells, path, path=path)
     return Source(
         path,
         name_of(path),
@@ -162,14 +154,6 @@ def _source(number: int, info: Info, each: Any, choice: Any, stride: int | None,
         cells,
         info.offsets,
     )
-
-
-def _first_of(chosen: Indices, numbers: Any) -> int | None:
-    """Return the first of the chosen frames that is one of these."""
-    if not len(numbers):
-        return None
-    found = np.flatnonzero(np.isin(chosen.array, numbers))
-    return chosen[int(found[0])] if len(found) else None
 
 
 def _check_atoms(info: Info, source: Source, topology: Any) -> None:
@@ -185,3 +169,19 @@ def _check_atoms(info: Info, source: Source, topology: Any) -> None:
             "system's. Nothing was submitted",
             path=source.path,
         )
+
+
+def _check_same(topology: Any, first: Any, source: Source) -> None:
+    """Refuse a trajectory whose own topology has other atoms than that of the first one."""
+    for here, there in zip(topology.atoms, first.atoms, strict=True):
+        if _what_is(here) != _what_is(there):
+            raise TrajectoryInputError(
+                f"{source.name} has another topology than those before it: atom {here.index} is {here}, and not "
+                f"{there}. Describe it apart, or give top= for all of them. Nothing was submitted",
+                path=source.path,
+            )
+
+
+def _what_is(atom: Any) -> tuple[Any, ...]:
+    residue = atom.residue
+    return atom.name, atom.element, residue.name, residue.resSeq, residue.index, residue.chain.index

@@ -13,7 +13,7 @@ from ..errors import InvalidInputError, TrajectoryInputError
 from ..folders.paths import absolute
 from .described import Described, Source, stat_of
 from .formats import wepy
-from .frames import check_stride, chosen_atoms, chosen_frames, frames_of_each
+from .frames import all_have_cells, check_stride, chosen_atoms, chosen_frames, frames_of_each
 from .reading import Reader
 
 
@@ -89,12 +89,13 @@ class WepyH5(Described):
                 "wepy",
                 walk.run,
                 walk.traj,
-                _frames_of(walk, choice, stride, name),
+                chosen,
                 stat.st_size,
                 stat.st_mtime_ns,
-                walk.has_cells if unitcell else None,
+                _have_cells(walk, chosen, name) if unitcell and not self.fields else None,
             )
             for walk, choice in zip(found.walks, frames_of_each(frames, len(found.walks)), strict=True)
+            for chosen in [_frames_of(walk, choice, stride, name)]
         )
         self.units = found.units
         self._sparse = found.sparse
@@ -148,6 +149,11 @@ def _checked_fields(fields: Any) -> tuple[str, ...]:
             f"fields must be names of fields, each once, or None for mdtraj's frames, not {fields!r}"
         )
     return tuple(name.strip("/") for name in names)
+
+
+def _have_cells(walk: wepy.Walk, chosen: Any, path: str) -> bool:
+    name = f"{path}, run {walk.run}, trajectory {walk.traj}"
+    return walk.has_cells and all_have_cells(chosen, walk.no_cells, name, path=path)
 
 
 def _frames_of(walk: wepy.Walk, choice: Any, stride: int | None, path: str) -> Any:

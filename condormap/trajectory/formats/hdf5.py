@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ...errors import TrajectoryDamagedError, TrajectoryInputError
-from ..topology import topology_of_json
+from ..topology import StoredTopology
 from . import Arrays, Info
 from .records import runs
 from .units import ANGLE, LENGTH, TIME, factor
@@ -116,7 +115,7 @@ def describe(path: str) -> Info:
                 _factor(file[name], path)
         has_cells = {"cell_lengths", "cell_angles"} <= set(file)
         no_cells = np.flatnonzero(~np.any(file["cell_lengths"][:], axis=1)) if has_cells else ()
-        topology = partial(topology_of_json, file["topology"][0], path) if "topology" in file else None
+        topology = StoredTopology(file["topology"][0], path) if "topology" in file else None
     return Info(n_frames, n_atoms, has_cells, topology=topology, no_cells=no_cells)
 
 

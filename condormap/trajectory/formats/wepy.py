@@ -42,6 +42,8 @@ class Walk(NamedTuple):
         Those that have positions, where others have none.
     has_cells : bool
         Whether it has box vectors.
+    no_cells : array of int
+        The frames that have none, where others have.
     """
 
     run: int
@@ -49,6 +51,7 @@ class Walk(NamedTuple):
     n_frames: int
     frames: Any
     has_cells: bool
+    no_cells: Any
 
 
 class Contents(NamedTuple):
@@ -133,7 +136,11 @@ def _walk(
             )
         if sparse and as_frames:
             frames = positions[_INDICES][:]
-    return Walk(run, traj, n_frames, frames, "box_vectors" in group)
+    boxes = group.get("box_vectors")
+    there = boxes[_INDICES][:] if hasattr(boxes, "keys") else range(n_frames)
+    return Walk(
+        run, traj, n_frames, frames, boxes is not None, np.setdiff1d(np.arange(n_frames), np.asarray(there))
+    )
 
 
 def length(walk: Any, path: str) -> int:
@@ -250,7 +257,11 @@ def read_frames(path: str, run: int, traj: int, frames: Any, atoms: Any, rep: st
             for name in _UNITS
             if name == "positions" or name in walk
         }
-        return arrays_of(fields, _units(file), path)
+        found = arrays_of(fields, _units(file), path)
+        boxes: Any = fields.get("box_vectors")
+        if np.ma.is_masked(boxes):
+            found.lengths[boxes.mask[:, 0, 0]] = found.angles[boxes.mask[:, 0, 0]] = 0
+        return found
 
 
 def arrays_of(fields: Mapping[str, Any], units: Mapping[str, str], path: str = "the frames") -> Arrays:
