@@ -331,6 +331,16 @@ def test_what_numpy_would_convert_is_refused(reducer: Any, wrong: Any) -> None:
         reducer.add(reducer.zero(), 0, wrong)
 
 
+@pytest.mark.parametrize("results", [[1.0, math.inf], [math.inf, 1.0, 2.0], [math.inf, -math.inf, 1.0]])
+def test_infinite_values_are_those_of_numpy_in_any_order(results: list[float]) -> None:
+    with np.errstate(invalid="ignore"):
+        mean, variance = np.mean(results), np.var(results)
+    for order in itertools.permutations(range(len(results))):
+        parts = [[index] for index in order]
+        equal(reduced(r.Mean(), results, parts).mean, mean)
+        equal(reduced(r.Variance(), results, parts), variance)
+
+
 def test_an_extreme_keeps_what_python_has_not() -> None:
     when = np.datetime64("2020-01-01T00:00:00.000000001")
     for over, value in (("items", when), ("elements", np.array([when]))):

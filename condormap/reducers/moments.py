@@ -7,6 +7,7 @@ Golub and LeVeque, The American Statistician 37(3), 1983), so 10^8 values of 1e9
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from .numbers import Over, as_numbers, check_over, pair_of, plain
@@ -113,6 +114,8 @@ class _Moments(Reducer):
         total = a[1] + b[1]
         away = b[3] - a[3]
         share = b[1] / total if total else 0.0
+        if isinstance(away, float) and not math.isfinite(away) and total:  # else inf, then 1 would be NaN
+            return a[0] + b[0], total, a[2] + b[2], (a[1] * a[3] + b[1] * b[3]) / total, math.nan
         return (
             a[0] + b[0],
             total,
