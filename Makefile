@@ -23,7 +23,7 @@ $(VENV)/.ready: pyproject.toml
 		echo "Installing python3-venv, which Debian keeps apart from Python" && \
 		apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; } || { \
 		echo "$(PYTHON) cannot make virtual environments. On Debian: sudo apt install python3-venv"; exit 1; }
-	@echo "Installing Python packages into $(VENV): once, about a minute"
+	@echo "Installing Python packages into $(VENV): once, one or two minutes"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@# Without its dependencies: one has to be compiled, and what is used here needs it not.

@@ -7,35 +7,16 @@ There is no time, so a frame's time is its number, as in mdtraj.
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ...errors import TrajectoryDamagedError, TrajectoryInputError
 from . import Arrays, Info
-from .records import read_records
+from .records import Layout, read_records
 
 _N_FRAMES_AT = 8  # in the header
 _ANGSTROM = np.float32(0.1)  # nm
-
-
-class Layout(NamedTuple):
-    """How a file is laid out.
-
-    Attributes
-    ----------
-    start : int
-        The byte at which the first frame begins.
-    n_frames, n_atoms : int
-        How many.
-    record : numpy.dtype
-        A frame.
-    """
-
-    start: int
-    n_frames: int
-    n_atoms: int
-    record: Any
 
 
 def describe(path: str) -> Info:

@@ -7,37 +7,18 @@ https://docs.unidata.ucar.edu/netcdf-c/current/file_format_specifications.html.
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ...errors import TrajectoryDamagedError
 from . import Arrays, Info
-from .records import read_records
+from .records import Layout, read_records
 
 _TYPES = {1: ">i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8"}
 _NM = 0.1  # an Angstrom
 _PIECE = 16 << 20  # bytes that are read at once beside the result
 _STREAMING = 0xFFFFFFFF
-
-
-class Layout(NamedTuple):
-    """How a file is laid out.
-
-    Attributes
-    ----------
-    start : int
-        The byte at which the first frame begins.
-    n_frames, n_atoms : int
-        How many.
-    record : numpy.dtype
-        A frame.
-    """
-
-    start: int
-    n_frames: int
-    n_atoms: int
-    record: Any
 
 
 def describe(path: str) -> Info:

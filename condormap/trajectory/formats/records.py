@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,25 @@ def runs(numbers: Any, gap: int = 1) -> Iterator[tuple[int, int]]:
     cuts = np.flatnonzero(np.diff(numbers) > gap) + 1
     bounds = [0, *cuts.tolist(), len(numbers)]
     yield from itertools.pairwise(bounds)
+
+
+class Layout(NamedTuple):
+    """How a file is laid out.
+
+    Attributes
+    ----------
+    start : int
+        The byte at which the first frame begins.
+    n_frames, n_atoms : int
+        How many.
+    record : numpy.dtype
+        A frame.
+    """
+
+    start: int
+    n_frames: int
+    n_atoms: int
+    record: Any
 
 
 def read_records(file: BinaryIO, path: str, start: int, record: Any, numbers: Any) -> Any:
