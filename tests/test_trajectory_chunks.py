@@ -110,6 +110,20 @@ def test_what_is_read_is_the_caller_s_own(loaded: mdtraj.Trajectory) -> None:
     assert loaded.xyz.any()
 
 
+def test_what_is_done_to_the_topology_of_frames_stays_with_them(loaded: mdtraj.Trajectory) -> None:
+    data = Trajectory(loaded[:2])
+    names = [str(atom) for atom in loaded.topology.atoms]
+    for reader in (data.reader, pickle.loads(pickle.dumps(data.reader))):
+        for chunk in data.chunks(1):
+            topology = reader(chunk).topology
+            assert [str(atom) for atom in topology.atoms] == names
+            topology.atom(7).name = "changed"
+            topology.delete_atom_by_index(3)
+    assert [str(atom) for atom in data.topology.atoms] == names
+    same = data.reader
+    assert same(data.chunks(1)[0]).topology is same(data.chunks(1)[1]).topology
+
+
 def test_trajectories_that_bring_other_topologies_are_refused(
     loaded: mdtraj.Trajectory, tmp_path: Path
 ) -> None:

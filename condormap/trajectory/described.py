@@ -14,7 +14,7 @@ from .chunk import Chunk, Chunks
 from .chunking import chosen_size, packed
 from .indices import Indices
 from .reading import Reader, check_unchanged
-from .topology import subset
+from .topology import SmallTopology, subset
 
 _CELL = 6 * 4 + 4  # bytes of a frame beside its coordinates
 _COPIES = 2.0  # memory at the peak of reading, by what is returned: what the formats copy on the way
@@ -131,7 +131,7 @@ class Described:
     @property
     def reader(self) -> Reader:
         """A function that reads a chunk; it pickles small, with the topology."""
-        return Reader(self.topology)
+        return Reader(self._small)
 
     def check_unchanged(self) -> None:
         """Raise TrajectoryChangedError where a file is no longer what it was when it was described."""
@@ -267,6 +267,7 @@ class Described:
         self.atoms = atoms
         self.n_atoms = topology.n_atoms if atoms is None else len(atoms)
         self.topology = subset(topology, atoms)
+        self._small = SmallTopology(self.topology)
 
     def _chunks_of(self, number: int, size: int) -> Iterator[Chunk]:
         source = self.trajectories[number]

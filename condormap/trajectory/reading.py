@@ -64,14 +64,14 @@ class Reader:
 
     Parameters
     ----------
-    topology : mdtraj.Topology or None
+    topology : SmallTopology
         That of the description.
     units : mapping of str to str
         The units of a WepyHDF5 file's fields.
     """
 
-    def __init__(self, topology: Any, units: Mapping[str, str] | None = None) -> None:
-        self._topology = SmallTopology(topology)
+    def __init__(self, topology: SmallTopology, units: Mapping[str, str] | None = None) -> None:
+        self._topology = topology
         self._units = dict(units or {})
 
     @property

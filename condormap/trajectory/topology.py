@@ -71,26 +71,55 @@ def subset(topology: Any, atoms: Indices | None) -> Any:
 
 
 class SmallTopology:
-    """A topology whose pickle is compressed, to a sixth or less.
+    """A topology whose pickle is compressed, to a sixth or less, and that nobody can change.
 
     Parameters
     ----------
     topology : mdtraj.Topology or None
         It.
+    packed : bytes, optional
+        Its pickle, where there is one.
     """
 
-    def __init__(self, topology: Any) -> None:
-        self.topology = topology
+    def __init__(self, topology: Any, packed: bytes | None = None) -> None:
+        self._given = topology
+        self._packed = packed
+        self._copy: Any = None
+        self._looked: Any = None
+
+    @property
+    def topology(self) -> Any:
+        """A copy, the same each time, but where a function of frames has changed it: then a new one."""
+        if self._copy is None or _looks(self._copy) != self._looked:
+            self._copy = _unpacked(self._pack())
+            self._looked = _looks(self._copy)
+        return self._copy
+
+    def _pack(self) -> bytes:
+        if self._packed is None:
+            self._packed = zlib.compress(pickle.dumps(self._given, 5), 1)
+        return self._packed
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpacked, (zlib.compress(pickle.dumps(self.topology, 5), 1),)
+        return SmallTopology, (None, self._pack())
 
 
-def _unpacked(data: bytes) -> SmallTopology:
+def _looks(topology: Any) -> Any:
+    """Return what functions may change of a topology."""
+    if topology is None:
+        return None
+    atoms = [atom.name for atom in topology.atoms], [atom.element for atom in topology.atoms]
+    residues = [
+        (residue.name, residue.resSeq, residue.n_atoms, residue.chain.index) for residue in topology.residues
+    ]
+    return atoms, residues, topology.n_bonds
+
+
+def _unpacked(data: bytes) -> Any:
     collects = gc.isenabled()
     gc.disable()  # which else looks at all these objects again and again: four fifths of the time
     try:
-        return SmallTopology(pickle.loads(zlib.decompress(data)))
+        return pickle.loads(zlib.decompress(data))
     finally:
         if collects:
             gc.enable()

@@ -125,7 +125,7 @@ class WepyH5(Described):
     @property
     def reader(self) -> Reader:
         """A function that reads a chunk; it pickles small, with the topology and the units."""
-        return Reader(self.topology, self.units)
+        return Reader(self._small, self.units)
 
     def is_masked(self, name: str) -> bool:
         """Tell whether frames may lack what has this name, so that arrays of it are masked."""
