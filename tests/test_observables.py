@@ -359,6 +359,7 @@ def test_observables_of_ones_own_bring_their_reducer(pool: PersonalPool, data: T
         ({"on_complete": len}, "no on_complete="),
         ({"out": "observables/rg"}, "these are of none: give the path"),
         ({"memoree": 3}, "did you mean memory="),
+        ({"chunk_siz": 3}, "did you mean chunk_size="),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

@@ -141,6 +141,13 @@ def positions(path: Path) -> dict[tuple[int, int], Any]:
         }
 
 
+@pytest.mark.parametrize("value", [{"rg": np.zeros(3)}, np.array(["H", "E", "C"])])
+def test_rows_that_are_no_observable_are_refused_when_the_first_come(path: Path, value: Any) -> None:
+    reducer = observables(path)
+    with pytest.raises(TypeError, match="observable"):
+        reducer.add(reducer.zero(), 0, value)
+
+
 def test_an_ensemble_is_a_list_with_the_right_labels(pool: PersonalPool, path: Path) -> None:
     data = WepyH5(path)
     found = compute_observable(mean_x, data, chunk_size=3, pool=pool, max_jobs=2)

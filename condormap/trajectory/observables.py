@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from functools import partial
@@ -108,9 +107,14 @@ def compute_observable(
         raise InvalidInputError("reduce= and out= both say what becomes of the rows: give one of them")
     if options.get("on_complete") is not None:
         raise InvalidInputError("compute_observable makes the value itself: it takes no on_complete=")
+    of_map = condormap.__wrapped__.__kwdefaults__
+    job = make_options(
+        {name: value for name, value in options.items() if name not in of_map},
+        others={*of_map, *compute_observable.__kwdefaults__},
+    )
     data = _described(data)
     data.check_unchanged()
-    chunks = _chunks(func, data, chunk_size, options)
+    chunks = _chunks(func, data, chunk_size, options, job)
     reducer = _reducer(func, data, chunks, reduce, out)
     observe = Observe(func, data.reader, rows=needs_rows(reducer), parts=reduce is not None)
     size = max(chunk.n_out for chunk in chunks)
@@ -144,14 +148,12 @@ def _described(data: Any) -> Described:
 
 
 def _chunks(
-    func: Callable[..., Any], data: Described, chunk_size: int | str, options: dict[str, Any]
+    func: Callable[..., Any], data: Described, chunk_size: int | str, options: dict[str, Any], job: JobOptions
 ) -> list[Chunk]:
     slots, memory, probe = 1, options.get("memory"), None
     if chunk_size == "probe":
         chunk_size, probe = "auto", partial(func, **(options.get("common") or {}))
     if chunk_size == "auto":
-        names = {field.name for field in dataclasses.fields(JobOptions)}
-        job = make_options({name: value for name, value in options.items() if name in names})
         condor = connect(choose_pool(options.get("pool"), options.get("schedd")))
         slots = jobs_at_once(condor, job)
     return data.chunks(chunk_size, memory=memory, slots=slots, probe=probe)

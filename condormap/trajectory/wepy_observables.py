@@ -72,6 +72,14 @@ class WepyObservables(SeriesHDF5):
     def _target(self, label: Label) -> str:
         return f"runs/{label.run}/trajectories/{label.traj}/{OBSERVABLES}/{self.name}"
 
+    def add(self, state: Any, index: int, value: Any) -> Any:
+        """Return the state with one more result."""
+        if isinstance(value, dict):
+            raise TypeError("a dict of arrays can't be one observable: return one array")
+        if value.dtype.kind not in "biufc":
+            raise TypeError(f"an observable's values are numbers, not {value.dtype}")
+        return super().add(state, index, value)
+
     def finish(self, state: Any) -> Any:
         """Write what is not written yet; when all is, move it into the file. Return where the rows are."""
         n_written, _ = state = self.merge((state[0], list(state[1])), (0, []))
@@ -90,8 +98,6 @@ class WepyObservables(SeriesHDF5):
                 if target in file:  # of an earlier try, that was killed
                     del file[target]
                 rows = self._file[self._dataset(number, "")]
-                if hasattr(rows, "items"):
-                    raise TypeError("a dict of arrays can't be one observable: return one array")
                 self._copy(rows, file, target, label.frames if self.is_sparse else None)
                 file[target].attrs[_OURS] = self.id
             if self.is_sparse:
