@@ -110,7 +110,7 @@ def compute_observable(
     of_map = condormap.__wrapped__.__kwdefaults__
     job = make_options(
         {name: value for name, value in options.items() if name not in of_map},
-        others={*of_map, *compute_observable.__kwdefaults__},
+        others={*of_map, *(compute_observable.__kwdefaults__ or ())},
     )
     data = _described(data)
     data.check_unchanged()
