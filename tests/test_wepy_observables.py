@@ -222,6 +222,8 @@ def test_an_array_of_dask_is_masked_where_a_sparse_field_has_nothing(path: Path)
     assert np.array_equal(found.mask, read.mask)
     assert np.array_equal(found.filled(7), read.filled(7))
     assert array.mean().compute(scheduler="sync") == read.mean()
+    labelled = data.to_xarray("extra", chunk_size=3)[0].compute(scheduler="sync")
+    np.testing.assert_array_equal(labelled.values, read.astype(float).filled(np.nan))
 
 
 def test_frames_without_positions_are_frames_of_an_observable(path: Path) -> None:

@@ -50,6 +50,7 @@ def array(data: Described, name: str, chunk_size: int | str) -> Any:
 
 def labelled(data: Described, name: str, chunk_size: int | str) -> Any:
     """Return an `xarray.DataArray`, or a list of them; see `Described.to_xarray`."""
+    from dask.array.ma import filled
     from xarray import DataArray
 
     row, _ = data.row_of(name)
@@ -62,6 +63,8 @@ def labelled(data: Described, name: str, chunk_size: int | str) -> Any:
         coords = {"frame": source.frames.array, "run": source.run, "traj": source.traj}
         if row == (data.n_atoms, 3):
             coords["axis"] = ["x", "y", "z"]
+        if data.is_masked(name):  # xarray's arrays have no masks, but NaN
+            each = filled(each if each.dtype.kind in "fc" else each.astype(float), np.nan)
         found.append(DataArray(each, coords, ("frame", *dims), name, {"path": source.path}))
     return found[0] if len(found) == 1 else found
 
