@@ -287,13 +287,13 @@ def test_a_file_that_may_not_grow_is_an_error(run_script: Callable[[str], str], 
 
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file system of 1 MB, where this user may mount one."""
+    """A file system of 2 MB, where this user may mount one."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if (
         shutil.which("mount") is None
         or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False
+            ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True, check=False
         ).returncode
     ):
         pytest.skip("this user may not mount a file system")
@@ -303,7 +303,7 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 
 @pytest.mark.usefixtures("refused")
-@pytest.mark.parametrize("items", [[bytes(990_000)], [bytes(2_000_000)], [bytes(300_000)] * 20], ids=len)
+@pytest.mark.parametrize("items", [[bytes(1_990_000)], [bytes(4_000_000)], [bytes(300_000)] * 20], ids=len)
 def test_a_full_disk_is_an_error(pool: PersonalPool, small_disk: Path, items: list[bytes]) -> None:
     with pytest.raises(StorageError, match="the disk is full: free some space, or set CONDORMAP_HOME"):
         condormap(len, items, pool=pool)
@@ -318,7 +318,7 @@ def test_a_disk_that_results_fill_is_the_reason_that_their_job_gives(
             time.sleep(0.5)  # by then the result before is on disk
         return bytes(size)
 
-    m = condormap(function, [10, 2_000_000, 10], pool=pool, chunksize=3)
+    m = condormap(function, [10, 4_000_000, 10], pool=pool, chunksize=3)
     first, *others = m.results(errors="return", timeout=60)
     assert first == bytes(10)
     for error in others:

@@ -39,7 +39,7 @@ def raised(where: str, told: Mapping[str, Any]) -> BaseException:
     told : mapping
         What `condormap.in_job.thrown.describe` said of it.
     """
-    if told["command"] is not None:
+    if told.get("command") is not None:  # what older runners wrote has none
         return failed_command(where, told["command"])
     error = _original(where, told)
     if told["while"]:
