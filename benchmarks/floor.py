@@ -46,6 +46,8 @@ class Floor:
 
     def __init__(self, schedd: Any) -> None:
         self.schedd = schedd
+        # Removed at the end, for the schedd still writes to a log when its map is over.
+        self._home = tempfile.TemporaryDirectory(prefix="condormap-floor-", ignore_cleanup_errors=True)
 
     def map(
         self,
@@ -63,7 +65,7 @@ class Floor:
         import htcondor2
 
         began = time.perf_counter()
-        folder = Path(tempfile.mkdtemp(prefix="condormap-floor-"))
+        folder = Path(tempfile.mkdtemp(dir=self._home.name))
         try:
             (folder / "job.py").write_text(_JOB)
             (folder / "function").write_bytes(cloudpickle.dumps(function))
