@@ -96,6 +96,18 @@ def test_several_trajectories_are_a_list_with_labels(pool: PersonalPool, loaded:
     assert labels[1].tolist() == [(0, 1, 0), (0, 1, 2)]
 
 
+def test_a_list_of_one_trajectory_is_a_list_of_one_everywhere(
+    pool: PersonalPool, loaded: mdtraj.Trajectory, tmp_path: Path
+) -> None:
+    one = Trajectory([loaded[:10]])
+    assert [len(label) for label in one.labels] == [10]
+    assert [each.shape for each in one.to_dask_array("xyz")] == [(10, 214, 3)]
+    (found,) = compute_observable(mdtraj.compute_rg, one, chunk_size=4, pool=pool, max_jobs=2)
+    assert np.array_equal(found, mdtraj.compute_rg(loaded[:10]))
+    (rows,) = compute_observable(mdtraj.compute_rg, one, out=tmp_path / "rg.h5", pool=pool, max_jobs=2)
+    assert rows.shape == (10,)
+
+
 def test_a_dict_of_arrays_stays_one(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
     def both(frames: mdtraj.Trajectory) -> Any:
         return {"rg": mdtraj.compute_rg(frames), "codes": ["abc"[k % 3] for k in range(frames.n_frames)]}

@@ -42,7 +42,8 @@ def divided(division: Division) -> tuple[Places, list[Any], list[Any]]:
     starts = [(k, at) for k, n in enumerate(lengths) for at in range(0, n, size)]
     results = [wholes[k][at : at + size] for k, at in starts]
     series, first = (np.array(column) for column in zip(*starts, strict=True))
-    return Places(lengths, series, first, np.array([len(each) for each in results])), wholes, results
+    n = np.array([len(each) for each in results])
+    return Places(lengths, series, first, n, is_one=len(lengths) == 1), wholes, results
 
 
 def reduced(reducer: Any, results: list[Any], seed: int) -> Any:

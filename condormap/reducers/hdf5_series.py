@@ -120,7 +120,7 @@ class SeriesHDF5(HDF5Writer):
                 self._add_dataset(file, self._dataset(number, part), n, rows)
 
     def _group(self, series: int) -> str:
-        return f"/{series}" if len(self.places.lengths) > 1 else "/"
+        return "/" if self.places.is_one else f"/{series}"
 
     def _dataset(self, series: int, part: str) -> str:
         return "/".join([self._group(series).rstrip("/"), self.name, *([part] if part else [])])
@@ -134,7 +134,7 @@ class SeriesHDF5(HDF5Writer):
             with self.writing():
                 shapes = [_shape(self._file[name]) for name in names]
         found = [HDF5Rows(self.path, name, shape) for name, shape in zip(names, shapes, strict=True)]
-        return found[0] if len(found) == 1 else found
+        return self.places.one_or_all(found)
 
 
 def _nothing(dtype: Any) -> Any:

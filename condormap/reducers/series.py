@@ -28,12 +28,19 @@ class Places(NamedTuple):
         the first of its rows in it,
     n : array of int
         and how many they are.
+    is_one : bool
+        There is one series, whose value stands by itself and not in a list.
     """
 
     lengths: tuple[int, ...]
     series: Any
     first: Any
     n: Any
+    is_one: bool = False
+
+    def one_or_all(self, values: list[Any]) -> Any:
+        """Return the values of all series, or that of the only one."""
+        return values[0] if self.is_one else values
 
 
 def parts_of(value: Any) -> dict[str, Any]:
@@ -58,12 +65,12 @@ class Rows(Collect):
 
     def finish(self, state: list[tuple[int, Any]]) -> Any:
         """Return the array, or the list of arrays."""
-        lengths, series, first, _ = self.places
+        lengths, series, first, *_ = self.places
         pieces: list[list[tuple[int, Any]]] = [[] for _ in lengths]
         for item, value in state:
             pieces[series[item]].append((int(first[item]), value))
         wholes = [self._whole(parts, n) for parts, n in zip(pieces, lengths, strict=True)]
-        return wholes[0] if len(wholes) == 1 else wholes
+        return self.places.one_or_all(wholes)
 
     def _whole(self, pieces: list[tuple[int, Any]], n: int) -> Any:
         """Return the rows of one series."""

@@ -94,9 +94,12 @@ class Described:
         How many frames of each trajectory are chosen.
     frame_nbytes : int
         The bytes of a frame in memory.
+    is_one : bool
+        One trajectory was given by itself: what is made of it is not in a list.
     """
 
     trajectories: tuple[Source, ...]
+    is_one: bool = False
     topology: Any
     atoms: Indices | None
     n_atoms: int
@@ -110,13 +113,17 @@ class Described:
 
     @property
     def labels(self) -> Any:
-        """Run, traj and frame of each row of results: a structured array; of several trajectories a list."""
+        """Run, traj and frame of each row of results: a structured array, or a list of these as of results."""
         found = []
         for source in self.trajectories:
             label = np.empty(source.n_frames, [("run", "i8"), ("traj", "i8"), ("frame", "i8")])
             label["run"], label["traj"], label["frame"] = source.run, source.traj, source.frames.array
             found.append(label)
-        return found[0] if len(found) == 1 else found
+        return self.one_or_all(found)
+
+    def one_or_all(self, values: list[Any]) -> Any:
+        """Return the values of all trajectories, or that of the only one."""
+        return values[0] if self.is_one else values
 
     @property
     def frame_nbytes(self) -> int:
@@ -216,7 +223,7 @@ class Described:
         return views.bag(self, chunk_size)
 
     def to_dask_array(self, name: str = "xyz", chunk_size: int | str = "auto") -> Any:
-        """Return a `dask.array.Array` of all frames; of several trajectories a list of them.
+        """Return a `dask.array.Array` of all frames; a list of them, as results are.
 
         Parameters
         ----------
@@ -231,7 +238,7 @@ class Described:
         return views.array(self, name, chunk_size)
 
     def to_xarray(self, name: str = "xyz", chunk_size: int | str = "auto") -> Any:
-        """Return an `xarray.DataArray` over `to_dask_array`, with frame numbers; of several trajectories a list.
+        """Return an `xarray.DataArray` over `to_dask_array`, with frame numbers; a list of them, as results are.
 
         Parameters
         ----------

@@ -74,8 +74,9 @@ def compute_observable(
     Returns
     -------
     array, list of array, or object
-        The rows in the order of the frames; of several trajectories a list in their order; ``data.labels`` tells
-        which frames they are of. With `reduce`, the reducer's value; with `out`, an `HDF5Rows`, or a list of them.
+        The rows in the order of the frames; of a list of trajectories, or a WepyHDF5 file, a list in their order.
+        ``data.labels`` tells which frames they are of. With `reduce`, the reducer's value; with `out`, an
+        `HDF5Rows`, or a list of them.
     CondorMap
         With ``wait=False``: its ``result()`` is that value, also of ``condormap.load(tag)``.
 
@@ -165,6 +166,7 @@ def _reducer(func: Any, data: Described, chunks: list[Chunk], reduce: Any, out: 
         np.array([chunk.source for chunk in chunks]),
         np.array([chunk.out_start for chunk in chunks]),
         np.array([chunk.n_out for chunk in chunks]),
+        data.is_one,
     )
     if out is not None:
         return _writer(data, places, out)

@@ -60,6 +60,7 @@ class Trajectory(Described):
         unitcell: bool = True,
     ) -> None:
         given = _as_list(trajectory)
+        self.is_one = _is_one(trajectory)
         stride = check_stride(stride)
         described = [_describe(each) for each in given]
         infos = [info for info, _ in described]
@@ -94,8 +95,12 @@ class Trajectory(Described):
             yield dataclasses.replace(chunk, data=InMemory(arrays._asdict(), chunk.frames, atoms))
 
 
+def _is_one(trajectory: Any) -> bool:
+    return isinstance(trajectory, str | os.PathLike) or hasattr(trajectory, "xyz")
+
+
 def _as_list(trajectory: Any) -> list[Any]:
-    if isinstance(trajectory, str | os.PathLike) or hasattr(trajectory, "xyz"):
+    if _is_one(trajectory):
         return [trajectory]
     if not isinstance(trajectory, Iterable):
         raise InvalidInputError(f"a trajectory is a path or an mdtraj.Trajectory, not {trajectory!r}")

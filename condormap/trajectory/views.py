@@ -45,7 +45,7 @@ def array(data: Described, name: str, chunk_size: int | str) -> Any:
         sizes = (tuple(chunk.n_out for chunk in own), *((n,) for n in row))
         empty = kind(np.empty((0,) * len(sizes), dtype))
         found.append(Array(graph, names[0][0], sizes, meta=empty))  # type: ignore[no-untyped-call]
-    return found[0] if len(found) == 1 else found
+    return data.one_or_all(found)
 
 
 def labelled(data: Described, name: str, chunk_size: int | str) -> Any:
@@ -57,16 +57,14 @@ def labelled(data: Described, name: str, chunk_size: int | str) -> Any:
     dims = ("atom", "axis") if row == (data.n_atoms, 3) else tuple(f"{name}_{k}" for k in range(len(row)))
     arrays = array(data, name, chunk_size)
     found = []
-    for source, each in zip(
-        data.trajectories, [arrays] if len(data.trajectories) == 1 else arrays, strict=True
-    ):
+    for source, each in zip(data.trajectories, [arrays] if data.is_one else arrays, strict=True):
         coords = {"frame": source.frames.array, "run": source.run, "traj": source.traj}
         if row == (data.n_atoms, 3):
             coords["axis"] = ["x", "y", "z"]
         if data.is_masked(name):  # xarray's arrays have no masks, but NaN
             each = filled(each if each.dtype.kind in "fc" else each.astype(float), np.nan)
         found.append(DataArray(each, coords, ("frame", *dims), name, {"path": source.path}))
-    return found[0] if len(found) == 1 else found
+    return data.one_or_all(found)
 
 
 def _chunks(data: Described, chunk_size: int | str) -> list[Chunk]:

@@ -130,7 +130,7 @@ class WepyObservables(SeriesHDF5):
                     raise FileNotFoundError(f"{self.home} no longer has the {target} of this map")
                 data = file[target] if hasattr(file[target], "shape") else file[target]["data"]
                 found.append(HDF5Rows(self.home, target, data.shape))
-        return found[0] if len(found) == 1 else found
+        return self.places.one_or_all(found)
 
 
 def _note_sparse(file: Any, field: str) -> None:
