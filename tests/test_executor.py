@@ -586,24 +586,28 @@ def test_what_was_cancelled_before_is_cancelled_after_attach(pool: PersonalPool,
         assert again.futures[1].cancelled()
 
 
-def test_calls_of_a_process_that_was_killed_are_found_again(
-    start_script: Callable[..., Any], pool: PersonalPool, monkeypatch: pytest.MonkeyPatch, gate: Gate
-) -> None:
-    process = start_script(
-        f"""
+def call_that_waits(gate: Gate, tag: str, then: str) -> str:
+    """Return a script whose executor has a call that runs until the gate opens; then it goes on with `then`."""
+    return f"""
         import os, time
         from condormap import CondorExecutor
         def wait():
             while not os.path.exists({str(gate.path)!r}):
                 time.sleep(0.01)
             return "here"
-        executor = CondorExecutor(tag="killed-executor")
+        executor = CondorExecutor(tag={tag!r})
         future = executor.submit(wait)
         while not future.running():
             time.sleep(0.01)
-        print("running", flush=True)
-        future.result()
+        {then}
         """
+
+
+def test_calls_of_a_process_that_was_killed_are_found_again(
+    start_script: Callable[..., Any], pool: PersonalPool, monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    process = start_script(
+        call_that_waits(gate, "killed-executor", 'print("running", flush=True); future.result()')
     )
     assert process.stdout.readline() == "running\n"
     with pytest.raises(InvalidInputError, match="is in use by another process"):
@@ -618,21 +622,7 @@ def test_calls_of_a_process_that_was_killed_are_found_again(
 def test_the_end_of_the_interpreter_does_not_wait_for_what_a_user_holds(
     start_script: Callable[..., Any], gate: Gate
 ) -> None:
-    process = start_script(
-        f"""
-        import os, time
-        from condormap import CondorExecutor
-        def wait():
-            while not os.path.exists({str(gate.path)!r}):
-                time.sleep(0.01)
-            return "here"
-        executor = CondorExecutor(tag="held-executor")
-        future = executor.submit(wait)
-        while not future.running():
-            time.sleep(0.01)
-        future.job.hold()
-        """
-    )
+    process = start_script(call_that_waits(gate, "held-executor", "future.job.hold()"))
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "1 calls are on hold, and stay: CondorExecutor.attach('held-executor')" in err
