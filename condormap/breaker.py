@@ -117,7 +117,9 @@ class Breaker(Waiter):
         if unloadable is not None:
             errors[unloadable].add_note(f"condormap: the map's other jobs were removed{failure}")
             raise errors[unloadable]
-        item, first = next(iter(errors.items()))
+        # What was removed for it may have a lower number than what failed.
+        item = min(errors, key=lambda item: self._state.item_state(item) is not ItemState.ERROR)
+        first = errors[item]
         n_failed = self._state.counts()[ItemState.ERROR]
         raise TooManyFailuresError(
             f"{n_failed} of {n_items} items failed (max_failures={allowed}), so the map's other jobs were "
