@@ -147,8 +147,10 @@ def test_a_map_of_which_too_many_items_fail_is_stopped_with_one_error(
 
 
 def test_the_first_failure_told_is_none_that_was_only_removed(pool: PersonalPool, gate: Gate) -> None:
-    m = condormap(lambda x: gate.wait() if x == 0 else 1 // 0, range(4), pool=pool, chunksize=1, max_failures=2)
-    with pytest.raises(TooManyFailuresError, match="The first: item [123], ZeroDivisionError") as caught:
+    m = condormap(
+        lambda x: gate.wait() if x == 0 else 1 // 0, range(4), pool=pool, chunksize=1, max_failures=2
+    )
+    with pytest.raises(TooManyFailuresError, match=r"The first: item [123], ZeroDivisionError") as caught:
         m.wait(60)
     assert type(caught.value.__cause__) is ZeroDivisionError
     assert m.status[ItemState.REMOVED] >= 1
