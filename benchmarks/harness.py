@@ -53,9 +53,9 @@ def quantile(values: list[float], share: float) -> float:
 def report(
     title: str, runs: Mapping[str, list[Figures]], *, goals: Mapping[str, float] | None = None
 ) -> None:
-    """Print each contender's figures, and the first one's ratio to the second, with the goal for it.
+    """Print each contender's figures, and the first one's ratio to each other, with the goal for the second.
 
-    The ratio is that of the medians; beside it stands the median of the ratios of the runs of one round.
+    A ratio is that of the medians; beside it stands the median of the ratios of the runs of one round.
     """
     print(f"\n{title}  ({os.cpu_count()} cpus, Python {platform.python_version()}, seconds)")
     parts = list(next(iter(runs.values()))[0])
@@ -78,7 +78,7 @@ def report(
                 column(runs[other], part)
             )
             pairs = [a[part] / b[part] for a, b in zip(runs[names[0]], runs[other], strict=True)]
-            goal = f", goal {goals[part]}" if goals and part in goals else ""
+            goal = f", goal {goals[part]}" if goals and part in goals and other == names[1] else ""
             print(f"{f'{ratio:.2f} (pairs {statistics.median(pairs):.2f}{goal})':>34}", end="")
         print()
     save(title, runs)
