@@ -16,6 +16,9 @@ from .state.map_state import MapState
 from .times import deadline
 
 _LAST_EVENTS = 5.0  # seconds that a job's last event may come after its last outcome
+# Seconds from the end of all jobs to that of their factories. A schedd (25.14) that looks whether a factory has
+# more to make, between the end of its last job and its clean-up, forgets it (up to 1 in 100); `remove` ends it.
+_LAST_CLUSTERS = 0.5
 
 
 def load(tag: str, *, with_input: bool = False, progress: bool | None = None) -> CondorMap:
@@ -101,10 +104,15 @@ def remove_finished(tag: str, state: MapState) -> None:
     CondormapError
         As `remove`; the folder stays.
     """
-    until = time.monotonic() + _LAST_EVENTS
-    while not all(each.cluster in state.jobs.gone for each in state.submissions) and time.monotonic() < until:
+    ended = time.monotonic()
+    until = ended + _LAST_EVENTS
+    while not all(each.cluster in state.jobs.gone for each in state.submissions):
+        now = time.monotonic()
+        if state.poll() or state.jobs.live:
+            ended = now
+        if now > min(until, ended + _LAST_CLUSTERS):
+            break
         time.sleep(0.004)
-        state.poll()
     remove(tag)
 
 

@@ -110,6 +110,35 @@ def test_a_folder_that_was_renamed_stays(tmp_path: Path) -> None:
     assert len(list((tmp_path / "maps").iterdir())) == 1
 
 
+def test_a_folder_goes_with_all_that_is_in_it_and_nothing_that_links_lead_to(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "map", tmp_path / "outside"
+    for part in (outside, *(folder / str(n) / "deep" / "deeper" for n in range(40))):
+        part.mkdir(parents=True)
+        (part / "file").touch()
+        (part / "link").symlink_to(outside)
+    store.discard(folder)
+    assert list(tmp_path.iterdir()) == [outside]
+    assert {path.name for path in outside.iterdir()} == {"file", "link"}
+
+
+def test_what_of_a_folder_cannot_be_removed_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "map" / "part").mkdir(parents=True)
+    (tmp_path / "map" / "part" / "file").touch()
+    (tmp_path / "map" / "other").touch()
+    unlink = os.unlink
+
+    def refuse(path: str, **options: int) -> None:
+        if path.endswith("file"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    store.discard(tmp_path / "map")
+    (gone,) = tmp_path.iterdir()
+    assert gone.name.startswith(store.GONE)
+    assert [path.name for path in gone.rglob("*")] == ["part", "file"]
+
+
 def test_a_map_s_folder_is_its_user_s_alone(tmp_path: Path) -> None:
     with store.staging(tmp_path / "maps") as new:
         assert new.stat().st_mode & 0o077 == 0

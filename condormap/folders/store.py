@@ -50,6 +50,7 @@ from typing import Any
 from ..address import PoolAddress
 from ..errors import CondormapError, StorageError
 from .paths import log_folder
+from .removing import remove_tree
 
 LAYOUT = 2
 RECORD_FILE, EVENTS_FILE, SUBMISSIONS_FOLDER = "map.json", "events.log", "submissions"
@@ -157,7 +158,7 @@ def discard(folder: Path) -> None:
             folder = folder.rename(folder.with_name(f"{GONE}{folder.name}.{secrets.token_hex(4)}"))
     with contextlib.suppress(OSError):
         read_record(folder).log(folder).unlink()
-    shutil.rmtree(folder, ignore_errors=True)  # what stays, `condormap.clean` removes
+    remove_tree(folder)  # what stays, `condormap.clean` removes
 
 
 def write_json(path: Path, value: Any) -> None:
