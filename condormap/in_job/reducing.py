@@ -1,6 +1,6 @@
 """Reducing in the job: the results of items are added to one state, which travels instead of them.
 
-Travels into the job; standard library only. As in `worker` and `runner`, but for how results
+Travels into the job; standard library only. As in `worker` and `supervisor`, but for how results
 come back: the worker itself writes a frame that has the state of its items (see `payload`), and begins
 another state. So a state counts for the items of its frame, or, where the worker dies before, for none: these
 are computed again. Frames come the more rarely the longer a job takes: an hour's job writes about 90.
@@ -15,8 +15,8 @@ import time
 from .packed import Buffers, load, packed_parts, read_packed
 from .payload import ERROR, REDUCER_FILE, RESULT, read_frame, runs_of, write_frame
 from .preflight import other_modules
-from .runner import MAX_TIMES, Supervisor
 from .shared import AGAIN, FINISHED, FLUSH_SIZE, LOADED, MAX_RECORDS, WRITES
+from .supervisor import MAX_TIMES, Supervisor
 from .thrown import describe
 from .worker import WRITTEN, Worker
 
