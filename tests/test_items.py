@@ -97,6 +97,41 @@ def test_a_large_array_lies_in_the_store_once_and_comes_back_writable(tmp_path: 
     assert list(unpickle_items(tmp_path, (0, 2))) == [1, 3]
 
 
+def test_an_array_that_items_share_lies_in_the_store_once_and_each_has_its_own(tmp_path: Path) -> None:
+    array, other = numpy.arange(LEAST_BUFFER, dtype=float), numpy.arange(LEAST_BUFFER) * 2
+    items = [(n, array, other) if n % 3 else (n, "text", array.T, other[5:]) for n in range(9)]
+    n_items = write_items(tmp_path, [items[:5]], share=True)
+    write_items(
+        tmp_path, [items[5:]], after=n_items, share=True
+    )  # others then, for an array may change meanwhile
+    whole, part = array.nbytes + other.nbytes, other[5:].nbytes
+    assert (tmp_path / "items.pkl").stat().st_size < 2 * whole + 3 * array.nbytes + 3 * part + 10_000
+    for order in (range(9), (8, 3, 1, 0)):
+        for item, back in zip(order, unpickle_items(tmp_path, order), strict=True):
+            assert all(numpy.array_equal(a, b) for a, b in zip(back, items[item], strict=True))
+            back[-1][:] = 0
+
+
+def test_buffers_of_one_object_are_shared_if_they_are_the_whole_of_it(tmp_path: Path) -> None:
+    memory = numpy.arange(LEAST_BUFFER) % 251
+    items = [Part(memory, begin) for begin in (0, 1)]
+    write_items(tmp_path, [items], share=True)
+    assert [bytes(back) for back in unpickle_items(tmp_path, range(2))] == [
+        memory.tobytes()[part.begin :][:LEAST_BUFFER] for part in items
+    ]
+
+
+class Part:
+    """Is pickled as a part of the memory of an object."""
+
+    def __init__(self, memory: numpy.ndarray[Any, Any], begin: int) -> None:
+        self.memory, self.begin = memory, begin
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        part = memoryview(self.memory).cast("B")[self.begin :][:LEAST_BUFFER]
+        return bytes, (pickle.PickleBuffer(part),)
+
+
 @pytest.mark.parametrize("items", [["a" * 100, "b" * 100], [numpy.zeros(LEAST_BUFFER)], [1, 2, 3]])
 def test_a_cut_item_file_is_noticed(tmp_path: Path, items: list[Any]) -> None:
     write_items(tmp_path, [items])

@@ -121,6 +121,24 @@ def test_calls_of_an_executor_are_made(pool: PersonalPool, transfer: str) -> Non
         assert list(executor.map(pow, [2, 3], [5, 2])) == [32, 9]
 
 
+def test_an_array_of_many_calls_is_sent_once_with_a_job_and_each_has_its_own(pool: PersonalPool) -> None:
+    array = numpy.arange(100_000.0)
+
+    def changed(a: Any, n: int) -> float:
+        a += n
+        return float(a.sum())
+
+    with CondorExecutor(pool=pool, transfer="always", chunksize=10) as executor:
+        futures = [executor.submit(changed, array, n) for n in range(20)]
+        assert [future.result(60) for future in futures] == [array.sum() + n * 100_000 for n in range(20)]
+        folder = load(executor.tag).path
+        slices = list(folder.glob("submissions/*/slices/*/*"))
+        assert len(slices) < 10
+        assert all(path.stat().st_size < 1.1 * array.nbytes for path in slices)
+        stored = (folder / "items.pkl").stat().st_size
+        assert stored < len(list(folder.glob("submissions/*"))) * 1.1 * array.nbytes
+
+
 # -- extra input files -------------------------------------------------------------------------------------------
 
 

@@ -75,6 +75,20 @@ def test_large_arrays_are_in_it_as_they_are_in_the_store(tmp_path: Path) -> None
     assert path.stat().st_size < 2.01 * arrays[0].nbytes
 
 
+def test_an_array_that_items_share_is_in_a_slice_once(tmp_path: Path) -> None:
+    arrays = [numpy.arange(LEAST_BUFFER) + n for n in range(3)]
+    items = [(n, arrays[n % 3], arrays[n // 6]) if n != 4 else "text" for n in range(12)]
+    write_items(tmp_path, [items], share=True)
+    chunks = [[0], [3, 9], range(12), [4, 5, 7, 11], [4]]
+    for chunk, path in zip(chunks, cut(tmp_path, *chunks), strict=True):
+        found = values(path)
+        assert list(found) == list(chunk)
+        for item in chunk:
+            assert all(map(numpy.array_equal, found[item], items[item]))
+        needed = {id(each) for item in chunk for each in items[item] if not isinstance(each, int | str)}
+        assert path.stat().st_size < len(needed) * arrays[0].nbytes + 10_000
+
+
 def test_a_slice_has_no_more_than_its_items(tmp_path: Path) -> None:
     write_items(tmp_path, [range(MANY)])
     assert all(path.stat().st_size < 100 for path in cut(tmp_path, *([n] for n in range(50))))

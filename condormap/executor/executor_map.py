@@ -157,7 +157,7 @@ class ExecutorMap:
             batch = Batch(calls, plan, first, number, shared)
             try:
                 with pickled_by_value(self._modules(sent=transfer.sent)), shared or contextlib.nullcontext():
-                    write_items(self.folder, [batch.items()], after=first)
+                    write_items(self.folder, [batch.items()], after=first, share=True)
                 if batch.chunks:
                     with store.storage_errors(self.folder):
                         submission = write_submission(

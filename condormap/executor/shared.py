@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from ..folders.store import storage_errors
 from ..in_job.payload import write_all
+from ..payload.known_buffers import KnownBuffers
 from ..payload.stand_in import in_job
 
 
@@ -29,8 +28,7 @@ class SharedBuffers:
         self._path = path
         self._file: BinaryIO | None = None
         self._end = 0
-        # By the identity of what has the memory, which another object may have when that is gone.
-        self._known: dict[int, tuple[weakref.ref[Any], Any]] = {}
+        self._known = KnownBuffers()
 
     def __enter__(self) -> Self:
         return self
@@ -44,12 +42,10 @@ class SharedBuffers:
         return [self._put(view) for view in views]
 
     def _put(self, view: memoryview) -> Any:
-        known = self._known.get(id(view.obj))
-        if known is not None and known[0]() is view.obj:
-            return known[1]
-        mapped = in_job("calls", "mapped_file", str(self._path), self._write(view), view.nbytes)
-        with contextlib.suppress(TypeError):  # of a type that has no weak references
-            self._known[id(view.obj)] = weakref.ref(view.obj), mapped
+        mapped = self._known.get(view)
+        if mapped is None:
+            mapped = in_job("calls", "mapped_file", str(self._path), self._write(view), view.nbytes)
+            self._known.note(view, mapped)
         return mapped
 
     def _write(self, view: memoryview) -> int:

@@ -2,7 +2,7 @@
 
 Travels into the job; standard library only.
 
-``items.pkl`` holds blocks, one after the other: either one item (see `packed`), or the pickle of several
+``items.pkl`` holds blocks, one after the other: either one item (see `packed`; items may share buffers), or the pickle of several
 numbers, a list or an array of numpy's, which so cost a tenth. ``items.idx`` holds a pair of little-endian unsigned
 64-bit integers for each block, the item that it begins with and the byte, and a last pair for the end of them all.
 
@@ -16,7 +16,7 @@ import io
 import os
 import pickle
 
-from .packed import LEAST_BUFFER, TornError, load, read_exactly, read_packed
+from .packed import LEAST_BUFFER, TornError, is_shared, load, read_exactly, read_packed
 from .payload import DamagedError, array_from, runs_of
 
 TYPE_CHECKING = False
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Opener = Callable[[str, int], int]
 
 ITEMS_FILE, INDEX_FILE = "items.pkl", "items.idx"
+SHARED_MARK_FILE = "items.shared"  # is in the folder of a store with items that share buffers
 _PAIR = 16  # bytes of an entry of the index
 _ENTRIES = 4096  # that are read at once
 
@@ -66,9 +67,11 @@ def read_blocks(
                     if stop - first > 1:
                         within = slice(max(run.start - first, 0), run.stop - first)
                         yield _values(read_exactly(file, size), stop - first, within)
-                    elif size < LEAST_BUFFER:
-                        yield [read_exactly(file, size)], pickle.loads
+                    elif size < LEAST_BUFFER and not is_shared(data := read_exactly(file, size)):
+                        yield [data], pickle.loads
                     else:
+                        if size < LEAST_BUFFER:
+                            file.seek(-size, os.SEEK_CUR)
                         yield [read_packed(file, size)[0]], load
                 except TornError:
                     raise DamagedError(f"{file.name} ends in the middle of an item ({first})") from None

@@ -7,6 +7,11 @@ with some (PEP 574) is a container::
 
 A pickle of protocol 5 never begins with these letters. Whoever reads a container reads each buffer straight into
 the memory that the array will have.
+
+Several containers of one file may share buffers::
+
+    magic "CMS1", number of buffers, size of the pickle, size of each buffer and where in the file it begins, the
+    pickle, and those buffers that no container before has
 """
 
 from __future__ import annotations
@@ -25,7 +30,8 @@ if TYPE_CHECKING:
 LEAST_BUFFER = 1 << 16  # bytes; a smaller one stays in the pickle
 _HEAD = struct.Struct("<4sIQ")
 _SIZE = struct.Struct("<Q")
-_MAGIC = b"CMB1"
+_PLACE = struct.Struct("<QQ")
+_MAGIC, _SHARED = b"CMB1", b"CMS1"
 _MAPPED = 1 << 20  # bytes from which memory is mapped, which is not zeroed first
 
 
@@ -73,8 +79,66 @@ def packed_parts(data: bytes | memoryview, buffers: Sequence[memoryview]) -> lis
     return [head, data, *buffers]
 
 
+def shared_head(
+    begin: int, pickle_size: int, sizes: Sequence[int], places: Sequence[int | None]
+) -> tuple[bytes, list[int]]:
+    """Return how a container of shared buffers begins, up to its pickle, and where in the file each of them is.
+
+    Parameters
+    ----------
+    begin : int
+        Where in the file the container begins.
+    pickle_size : int
+        The size of the pickle.
+    sizes : sequence of int
+        The size of each buffer.
+    places : sequence of int or None
+        Where in the file each is; None for one that is not there yet: it has to follow the pickle.
+    """
+    at = begin + _HEAD.size + len(sizes) * _PLACE.size + pickle_size
+    found = []
+    for n, place in enumerate(places):
+        found.append(at if place is None else place)
+        at += sizes[n] if place is None else 0
+    table = b"".join(map(_PLACE.pack, sizes, found))
+    return _HEAD.pack(_SHARED, len(sizes), pickle_size) + table, found
+
+
+def is_shared(data: bytes) -> bool:
+    """Tell whether these are the first bytes of a container of shared buffers."""
+    return data[: len(_SHARED)] == _SHARED
+
+
+def read_shared(file: BinaryIO) -> tuple[bytes, list[tuple[int, int]]]:
+    """Return the pickle of a container of shared buffers, and the size of each of these and where it begins.
+
+    Raises
+    ------
+    TornError
+        The file ends before that.
+    """
+    _, n_buffers, pickle_size = _HEAD.unpack(read_exactly(file, _HEAD.size))
+    table = list(_PLACE.iter_unpack(read_exactly(file, n_buffers * _PLACE.size)))
+    return read_exactly(file, pickle_size), table
+
+
+def _load_shared(file: BinaryIO, end: int) -> Packed:
+    """Return the value of a container of shared buffers, which ends there; each time with memory of its own."""
+    data, table = read_shared(file)
+    buffers = []
+    for size, place in table:
+        buffer = _memory(size)
+        file.seek(place)
+        _read_into(file, memoryview(buffer), 0)
+        buffers.append(buffer)
+    file.seek(end)
+    return Packed(data, buffers)
+
+
 def read_packed(file: BinaryIO, size: int) -> tuple[bytes | Packed, int]:
     """Return the value of `size` bytes at the position of an open file, and the CRC-32 of its bytes.
+
+    That is 0 for a container of shared buffers.
 
     Raises
     ------
@@ -83,7 +147,9 @@ def read_packed(file: BinaryIO, size: int) -> tuple[bytes | Packed, int]:
     """
     head = file.read(min(size, _HEAD.size))
     if head[:4] != _MAGIC:
-        file.seek(-len(head), os.SEEK_CUR)
+        begin = file.seek(-len(head), os.SEEK_CUR)
+        if is_shared(head):
+            return _load_shared(file, begin + size), 0
         data = read_exactly(file, size)
         return data, zlib.crc32(data)
     _, n_buffers, pickle_size = _HEAD.unpack(head)

@@ -25,11 +25,12 @@ import cloudpickle
 
 from ..errors import InvalidInputError, SerializationError, SharedRandomStateWarning
 from ..folders.store import storage_errors
-from ..in_job.items import INDEX_FILE, ITEMS_FILE, end_of, read_blocks
-from ..in_job.packed import Buffers, packed_parts, read_packed
+from ..in_job.items import INDEX_FILE, ITEMS_FILE, SHARED_MARK_FILE, end_of, read_blocks
+from ..in_job.packed import Buffers, packed_parts, read_packed, shared_head
 from ..in_job.packed import load as load_packed
 from ..in_job.payload import FUNCTION_FILE, array_bytes, write_all
 from .carried import MARK_FILE, stands_for_data
+from .known_buffers import KnownBuffers
 from .needs import pickle_function, write_needs
 
 if TYPE_CHECKING:
@@ -144,7 +145,12 @@ def read_function(folder: Path) -> Callable[..., Any]:
 
 
 def write_items(
-    folder: Path, iterables: Sequence[Iterable[Any]], *, strict: bool = False, after: int = 0
+    folder: Path,
+    iterables: Sequence[Iterable[Any]],
+    *,
+    strict: bool = False,
+    after: int = 0,
+    share: bool = False,
 ) -> int:
     """Write the items into the item store in `folder`; return how many there are then.
 
@@ -158,6 +164,8 @@ def write_items(
         Refuse iterables of different lengths instead of stopping with the shortest.
     after : int
         Keep so many items of a store that is there, and write these behind them; what else there was is cut off.
+    share : bool
+        Write a large array once that several of these items have; not for iterables that change it meanwhile.
 
     Raises
     ------
@@ -168,7 +176,7 @@ def write_items(
     StorageError
         The store can't be written. What the iterables raise while they are read comes as it is.
     """
-    writer = _ItemWriter(folder, after, star=len(iterables) > 1)
+    writer = _ItemWriter(folder, after, star=len(iterables) > 1, share=share)
     try:
         writer.write(zipped(iterables, strict=strict))
     finally:
@@ -208,9 +216,10 @@ def _as_array(run: list[Any]) -> Any:
 class _ItemWriter:
     """Appends items to the store."""
 
-    def __init__(self, folder: Path, after: int, star: bool) -> None:
+    def __init__(self, folder: Path, after: int, *, star: bool, share: bool) -> None:
         self.n_items = after
         self._star = star
+        self._shared = KnownBuffers() if share else None  # with the byte at which each begins
         self._folder = folder
         with storage_errors(folder):
             index_end, self._end = end_of(folder, after) if after else (0, 0)
@@ -281,11 +290,29 @@ class _ItemWriter:
         self._buffer.seek(begin)
         self._buffer.truncate()
         self._flush()
+        buffers = self._out_of_band.kept
+        parts = (
+            packed_parts(data, buffers)
+            if self._shared is None
+            else self._shared_parts(data, buffers, self._shared)
+        )
         with storage_errors(self._folder):
-            for part in packed_parts(data, self._out_of_band.kept):
+            for part in parts:
                 write_all(self._file, part)
                 self._end += len(part)
-        self._out_of_band.kept.clear()
+        buffers.clear()
+
+    def _shared_parts(
+        self, data: bytes, buffers: Sequence[memoryview], known: KnownBuffers
+    ) -> list[bytes | memoryview]:
+        """Return the pieces of a container that comes next in the file and shares buffers with those before."""
+        before = [known.get(buffer) for buffer in buffers]
+        head, places = shared_head(self._end, len(data), [len(buffer) for buffer in buffers], before)
+        for buffer, place in zip(buffers, places, strict=True):
+            known.note(buffer, place)
+        (self._folder / SHARED_MARK_FILE).touch()
+        new = (buffer for buffer, place in zip(buffers, before, strict=True) if place is None)
+        return [head, data, *new]
 
     def _end_block(self, n_items: int) -> None:
         self.n_items += n_items

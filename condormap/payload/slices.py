@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import cloudpickle
 
-from ..in_job.items import INDEX_FILE, ITEMS_FILE
-from ..in_job.packed import Buffers, packed_parts
+from ..in_job.items import INDEX_FILE, ITEMS_FILE, SHARED_MARK_FILE
+from ..in_job.packed import Buffers, is_shared, packed_parts, read_shared, shared_head
 from ..in_job.payload import FILES_PER_FOLDER, array_bytes, array_from, make_shards, runs_of
 from . import carried
 from .serialize import unpickle_items
@@ -44,7 +44,8 @@ def write_slices(store: Path, folder: Path, chunks: Iterable[Sequence[int]], pre
     """
     limit = carried.Limit(store) if (store / carried.MARK_FILE).exists() else None
     with (store / ITEMS_FILE).open("rb", buffering=1 << 18) as file:
-        cutter = _Cutter(file, array_from((store / INDEX_FILE).read_bytes()))
+        index = array_from((store / INDEX_FILE).read_bytes())
+        cutter = _Cutter(file, index, shared=(store / SHARED_MARK_FILE).exists())
         for chunk, items in enumerate(chunks):
             if chunk % FILES_PER_FOLDER == 0:
                 make_shards(folder, chunk + 1)
@@ -73,10 +74,21 @@ def _write_with_data(store: Path, items: Sequence[int], out: BinaryIO, limit: ca
 
 
 class _Cutter:
-    """Cuts slices from a store, of which it is given the open file of the blocks, and the index."""
+    """Cuts slices from a store.
 
-    def __init__(self, file: BinaryIO, index: array[int]) -> None:
+    Parameters
+    ----------
+    file : binary file
+        The open file of the blocks.
+    index : array of int
+        The index.
+    shared : bool
+        Whether blocks may share buffers.
+    """
+
+    def __init__(self, file: BinaryIO, index: array[int], *, shared: bool) -> None:
         self._file = file
+        self._shared = shared
         self._index = index
         self._items, self._bytes = index[::2], index[1::2]
         self._loaded: tuple[int, Any] = (-1, None)  # the block that was cut last, and what is in it
@@ -84,6 +96,7 @@ class _Cutter:
     def cut(self, items: Sequence[int], out: BinaryIO) -> None:
         """Write the slice of these items."""
         index = array("Q")
+        places: dict[int, int] = {}  # of shared buffers: in the store -> in the slice
         for run in runs_of(items):
             if not index or index[-2] != run.start:
                 index.extend((run.start, index[-1] if index else 0))
@@ -93,6 +106,11 @@ class _Cutter:
                 stop = bisect.bisect_right(self._items, run.stop, block) - 1
                 if self._items[block] == item and stop > block:  # whole blocks
                     item = self._items[stop]
+                    if self._shared:
+                        for k in range(block, stop):
+                            size = self._copy_block(k, index[-1], out, places)
+                            index.extend((self._items[k + 1], index[-1] + size))
+                        continue
                     entries = self._index[2 * block + 2 : 2 * stop + 2]
                     shift = index[-1] - self._bytes[block]
                     for k in range(1, len(entries), 2):
@@ -106,6 +124,27 @@ class _Cutter:
                     out.write(data)
         end = index[-1] if index else 0
         out.write(array_bytes(index) + array_bytes(array("Q", (0, end))))
+
+    def _copy_block(self, block: int, at: int, out: BinaryIO, places: dict[int, int]) -> int:
+        """Copy a block to byte `at` of a slice, which gets a buffer that it shares once; return its size there."""
+        begin, end = self._bytes[block], self._bytes[block + 1]
+        self._file.seek(begin)
+        shared = is_shared(self._file.read(4))
+        self._file.seek(begin)
+        if not shared:
+            self._copy(begin, end, out)
+            return end - begin
+        data, table = read_shared(self._file)
+        before = [places.get(place) for _, place in table]
+        head, there = shared_head(at, len(data), [size for size, _ in table], before)
+        out.write(head + data)
+        written = len(head) + len(data)
+        for (size, place), known, new in zip(table, before, there, strict=True):
+            places[place] = new
+            if known is None:
+                self._copy(place, place + size, out)
+                written += size
+        return written
 
     def _copy(self, begin: int, end: int, out: BinaryIO) -> None:
         self._file.seek(begin)
