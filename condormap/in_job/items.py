@@ -2,9 +2,10 @@
 
 Travels into the job; standard library only.
 
-``items.pkl`` holds blocks, one after the other: either one item (see `packed`; items may share buffers), or the pickle of several
-numbers, a list or an array of numpy's, which so cost a tenth. ``items.idx`` holds a pair of little-endian unsigned
-64-bit integers for each block, the item that it begins with and the byte, and a last pair for the end of them all.
+``items.pkl`` holds blocks, one after the other: either one item (see `packed`), which may share buffers with those
+before, or the pickle of several numbers, a list or an array of numpy's, which so cost a tenth. ``items.idx`` holds
+a pair of little-endian unsigned 64-bit integers for each block, the item that it begins with and the byte, and a
+last pair for the end of them all.
 
 A slice is a store in one file, for one job: the blocks, the index, and a pair of which the second number says
 where the index begins. It may lack items: a block of 0 bytes stands for those between two others.
