@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import CondorError, ReduceError, WaitTimeoutError
+from ..errors import CondorError, WaitTimeoutError
 from ..folders.locks import locked
-from ..in_job.packed import load
-from ..in_job.payload import RESULT, DamagedError, Frame, read_frame, read_state
-from ..reducers.protocol import returned
 from ..state.map_state import MapState
 from ..state.outcomes import Outcomes
+from .frames import Frames, as_stage
 from .merged import FOLDER, Merged, Store, joined, replace_reducer
 
 _TURN = 60.0  # seconds that another process may take to merge into a file
 _SAVE_PAUSE, _SAVE_COST = 1.0, 20  # seconds between two saves, or so many times as long as the last one took
 _UNTIL_PAUSE, _UNTIL_COST = 0.1, 10  # the same for the question whether to stop
 _REMOVE_PAUSE = 5.0  # seconds until jobs are removed again that could not be
-_Frame = int  # a frame's number in the order of reading
 
 
 class Reduction:
@@ -42,6 +38,7 @@ class Reduction:
         self._folder = folder
         self._state = state
         self._outcomes: Outcomes = state.outcomes
+        self._frames = Frames(folder, state.outcomes)
         self._remove = remove
         self._next_save = self._next_question = self._next_removal = 0.0
         self._forget()
@@ -51,8 +48,8 @@ class Reduction:
         self._store: Store | None = None
         self._merged: Merged | None = None
         self._stamp = (0, 0)
-        self._next: _Frame = 0  # to be looked at
-        self._waiting: dict[int, _Frame] = {}  # of an ordered reducer: first item -> frame
+        self._next: int = 0  # to be looked at
+        self._waiting: dict[int, int] = {}  # of an ordered reducer: first item -> frame
         self._n_rejected = 0
         self._is_saved, self._is_asked = True, False
 
@@ -101,13 +98,13 @@ class Reduction:
             state = merged.state
             if not partial and self._waiting and not merged.stopped:
                 self._save(now=True)
-                with self._as_stage("merge", "the results after those of items that failed"):
+                with as_stage("merge", "the results after those of items that failed"):
                     try:
                         for _, number in sorted(self._waiting.items()):
-                            state, _ = self._merge(store, state, number)
+                            state, _ = self._frames.merge(store.reducer, state, number)
                     finally:
                         self._forget()  # it is read again: this state is for this value only
-            with self._as_stage("finish", "the state of all results" if not partial else "the state so far"):
+            with as_stage("finish", "the state of all results" if not partial else "the state so far"):
                 try:
                     return store.reducer.finish(state)
                 except Exception:
@@ -151,7 +148,7 @@ class Reduction:
                 store, merged = self._loaded()
                 with contextlib.ExitStack() as file:
                     if writes:
-                        with self._as_stage("writing", "its file"):
+                        with as_stage("writing", "its file"):
                             file.enter_context(store.reducer.writing())
                     self._merge_new(store, merged, time.monotonic() + seconds)
                 self._is_saved = self._is_asked = False
@@ -168,12 +165,12 @@ class Reduction:
         if self._store is None or self._merged is None:
             self._store = Store(self._folder)
             self._stamp = self._store.stamp()
-            with self._as_stage("zero", "no results"):
+            with as_stage("zero", "no results"):
                 self._merged = self._store.load()
         if len(self._outcomes.rejected) > self._n_rejected and not self._merged.stopped:
             rejected = self._outcomes.rejected[self._n_rejected :]
             self._n_rejected = len(self._outcomes.rejected)
-            if any(start in self._merged.frames.get(self._name(path), ()) for path, start in rejected):
+            if any(start in self._merged.frames.get(self._frames.name(path), ()) for path, start in rejected):
                 self._store.forget()  # another process took this frame, and not one that this process took
                 self._forget()
                 return self._loaded()
@@ -208,80 +205,22 @@ class Reduction:
             if time.monotonic() > until:
                 return
 
-    def _note_waiting(self, merged: Merged, number: _Frame) -> None:
+    def _note_waiting(self, merged: Merged, number: int) -> None:
         """Note which item a frame begins with; the frame itself waits in its file."""
-        path, start = self._outcomes.place(number)
-        if start not in merged.frames.get(self._name(path), ()):
-            for first, _ in self._results_in(path, self._frame(path, start))[:1]:
+        file, start = self._frames.place(number)
+        if start not in merged.frames.get(file, ()):
+            for first, _ in self._frames.results(number)[:1]:
                 self._waiting[first] = number
 
-    def _take(self, store: Store, merged: Merged, number: _Frame) -> None:
+    def _take(self, store: Store, merged: Merged, number: int) -> None:
         """Merge a frame, unless it was merged before or has no results."""
-        path, start = self._outcomes.place(number)
-        file = self._name(path)
+        file, start = self._frames.place(number)
         if start in merged.frames.get(file, ()):
             return
-        merged.state, items = self._merge(store, merged.state, number)
+        merged.state, items = self._frames.merge(store.reducer, merged.state, number)
         if items:
             merged.note(file, start, items)
             merged.head = items[-1][1]
-
-    def _merge(self, store: Store, state: Any, number: _Frame) -> tuple[Any, list[tuple[int, int]]]:
-        """Return the state with the results of a frame, and these items, in ranges."""
-        path, start = self._outcomes.place(number)
-        chunk = f"chunk {os.path.basename(path).partition('.')[0]}"
-        frame = self._frame(path, start)
-        items = self._results_in(path, frame)
-        if "state" in frame.header:
-            with self._as_stage("merge", f"{chunk}, items {items[0][0]} to {items[-1][1] - 1}"):
-                return returned(store.reducer.merge(state, load(read_state(path, frame))), state), items
-        for first, stop in items:
-            for item in range(first, stop):
-                value = self._outcomes.value(item)
-                with self._as_stage("add", f"{chunk}, item {item}"):
-                    state = returned(store.reducer.add(state, item, value), state)
-        return state, items
-
-    def _frame(self, path: str, start: int) -> Frame:
-        try:
-            with open(path, "rb") as file:
-                frame = read_frame(file, start)
-            if frame is None:
-                raise DamagedError(f"{path} ends before byte {start}")
-        except (OSError, DamagedError) as error:
-            raise ReduceError(f"an outcome cannot be read: {error}", stage="read") from error
-        return frame
-
-    def _results_in(self, path: str, frame: Frame) -> list[tuple[int, int]]:
-        """Return which items have their result in a frame, in ranges."""
-        states, at, found = frame.header["states"], 0, []
-        if frame.header.get("shared"):
-            return []
-        for first, stop in frame.header["runs"]:
-            for item, state in zip(range(first, stop), states[at : at + stop - first], strict=True):
-                if state == RESULT and self._outcomes.place_of(item) == (path, frame.start):
-                    found.append((item, item + 1))
-            at += stop - first
-        return joined(found)
-
-    def _name(self, path: str) -> str:
-        return path.removeprefix(f"{self._folder}/")
-
-    @contextlib.contextmanager
-    def _as_stage(self, stage: str, what: str) -> Iterator[None]:
-        """Tell which stage of the reducer failed, with what."""
-        try:
-            yield
-        except ReduceError:
-            raise
-        except Exception as error:
-            mended = "m.set_reducer(reducer, until=...)" if stage == "until" else "m.set_reducer()"
-            raise ReduceError(
-                f"the reducer failed in {stage}(), with {what}: {type(error).__name__}: {error}. All results are "
-                f"kept: {mended} takes one that is mended, and m.result() then merges them again, without "
-                "running the map again",
-                stage=stage,
-            ) from error
 
     # -- what is kept ----------------------------------------------------------------------------------------
 
@@ -308,7 +247,7 @@ class Reduction:
         if began < self._next_question:
             return
         value = self.value()
-        with self._as_stage("until", "the value so far"):
+        with as_stage("until", "the value so far"):
             enough = bool(store.until(value))
         self._is_asked = True
         ended = time.monotonic()
