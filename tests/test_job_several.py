@@ -44,7 +44,7 @@ def test_codes_texts_and_hosts_of_jobs_that_have_ended(done: JobCluster) -> None
     assert done.stdout() == {proc: f"out {proc}\n" for proc in range(3)}
     assert done[1:].stderr() == {1: "err 1\n", 2: "err 2\n"}
     assert all("slot" in host for host in done.host.values())
-    assert [text.count("Job terminated") for text in done.log().values() if text] == [1, 1, 1]
+    assert [text.count("Job terminated.\n") for text in done.log().values() if text] == [1, 1, 1]
     assert done.ad[2] is not None
     assert done.ad[2]["ExitCode"] == 2
     assert done.explain()[1] == f"Job {done.id}.1: it completed with exit code 1."
@@ -93,7 +93,7 @@ def test_jobs_of_one_cluster_may_have_different_logs() -> None:
     cluster = submitted({"executable": "/bin/true", "log": "$(ProcId).log"}, 2)
     cluster.wait(30)
     texts = cluster.log()
-    assert all(str(texts[proc]).count("Job terminated") == 1 for proc in range(2))
+    assert all(str(texts[proc]).count("Job terminated.\n") == 1 for proc in range(2))
     ends = [event.job for event in cluster.events() if event.type is EventType.JOB_TERMINATED]
     assert sorted(ends) == [f"{cluster.id}.0", f"{cluster.id}.1"]
 

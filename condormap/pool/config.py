@@ -14,6 +14,7 @@ from pathlib import Path
 
 from condormap.pool.daemons import Daemons
 
+_UNUSED = 'State == "Claimed" && Activity == "Idle" && time() - EnteredCurrentActivity > 15'
 _ADDRESS_FILES = ("MASTER", "COLLECTOR", "NEGOTIATOR", "SCHEDD", "STARTD")
 
 
@@ -177,7 +178,10 @@ def _slots(settings: PoolSettings) -> dict[str, object]:
         "SLOT_TYPE_1": f"cpus={cpus}, memory={memory}",
         "SLOT_TYPE_1_PARTITIONABLE": True,
         "STARTD_SLOT_ATTRS": "Cpus Memory Disk",
-        "START": f"(DynamicSlot isnt True) || ({honest})",
+        # A claim that the schedd forgot (its job was held as it started, or it crashed) would keep its part of the
+        # pool for ever. It is given up 15 to 20 s after it began to idle: 23.9 asks START for it, 25.14 IS_OWNER.
+        "START": f"(DynamicSlot isnt True) || (({honest}) && ({_UNUSED}) isnt True)",
+        "IS_OWNER": _UNUSED,
         "NEGOTIATOR_PRE_JOB_RANK": f"(SlotID + {stride} * TARGET.ClusterId) % {slots}",
         "MAX_JOBS_RUNNING": cpus,
         # With MAX_JOBS_RUNNING the schedd offers only so many jobs at once; one offer at a time, and one that
@@ -201,9 +205,6 @@ def _policy(settings: PoolSettings) -> dict[str, object]:
     return {
         # A daemon that died is started again after 2 s instead of 10, should it die again after 3, 5, 9...
         "MASTER_BACKOFF_CONSTANT": 1,
-        # A claim that the schedd forgot (its job was held as it started, or it crashed) would keep its part of the
-        # pool for ever. It is given up 15 to 20 s after it began to idle.
-        "IS_OWNER": 'State == "Claimed" && Activity == "Idle" && time() - EnteredCurrentActivity > 15',
         "NEGOTIATOR_CONSIDER_PREEMPTION": False,
         "SUSPEND": False,
         "PREEMPT": False,
