@@ -491,9 +491,8 @@ def test_explain_takes_requirements_apart_as_htcondor_reads_them() -> None:
 def test_explain_of_a_job_that_waits_for_its_turn() -> None:
     cluster = JobCluster(SLEEP, 3)
     cluster.submit()
-    cluster[0:2].wait(30, for_=JobStatus.RUNNING)
-    idle = cluster.select(JobStatus.IDLE)
-    assert "The schedd runs 2 jobs, and it may run 2 at once" in next(iter(idle)).explain()
+    assert cluster[0:2].wait(60, for_=JobStatus.RUNNING)
+    assert "The schedd runs 2 jobs, and it may run 2 at once" in cluster[2].explain()
 
 
 def test_explain_of_a_held_job_says_what_to_do() -> None:

@@ -245,7 +245,7 @@ def test_a_timeout_is_an_error_that_leaves_the_map_usable(pool: PersonalPool, ga
     with pytest.raises(TimeoutError):
         m.results("return", timeout=0)
     assert not m.wait(timeout=0.1)
-    assert 0.3 < time.monotonic() - before < 3
+    assert time.monotonic() - before > 0.3
     gate.open()
     assert m.wait(timeout=20)
     assert m.results(timeout=0) == [0, 1]
@@ -268,13 +268,13 @@ def test_an_item_that_takes_too_long_costs_itself_only(pool: PersonalPool) -> No
 # -- a job that gives no outcome -------------------------------------------------------------------------------
 
 
-def killing_its_job(number: signal.Signals) -> Callable[[int], int]:
-    """Return a function that ends its whole job at item 2, when the items before it are on disk."""
+def killing_its_job(number: signal.Signals, gate: Gate) -> Callable[[int], int]:
+    """Return a function that ends its whole job at item 2, when the gate is open."""
 
     def function(x: int) -> int:
         if x == 2:
             print("last words", file=sys.stderr, flush=True)
-            time.sleep(0.5)
+            gate.wait()
             os.kill(os.getppid(), number)
             time.sleep(60)
         return x
@@ -287,9 +287,11 @@ def killing_its_job(number: signal.Signals) -> Callable[[int], int]:
     [(signal.SIGKILL, "was killed by signal 9"), (signal.SIGTERM, "exited with code 143")],
 )
 def test_a_job_that_dies_says_how_with_the_end_of_its_stderr(
-    pool: PersonalPool, number: signal.Signals, words: str
+    pool: PersonalPool, gate: Gate, number: signal.Signals, words: str
 ) -> None:
-    m = condormap(killing_its_job(number), range(4), pool=pool, chunksize=4)
+    m = condormap(killing_its_job(number, gate), range(4), pool=pool, chunksize=4)
+    assert m[:2] == [0, 1]  # so they are on disk
+    gate.open()
     assert m.wait(timeout=30)
     with pytest.raises(
         JobDiedError, match=rf"(?s)job .* on .* {words} and left no outcome.*last words"

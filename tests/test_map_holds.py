@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 import time
@@ -39,11 +40,19 @@ def watchful() -> Iterator[PersonalPool]:
 def hungry_at_2(x: int) -> int:
     """Use 300 MB at item 2; wait to be held where the slot has less."""
     if x == 2:
-        ballast = b"x" * (300 << 20)
+        ballast = at_once(300 << 20)
         if memory_of_slot() < 350:
             time.sleep(60)
-        del ballast
+        ballast.close()
     return x
+
+
+def at_once(size: int) -> mmap.mmap:
+    """Use so much memory from one moment to the next: who measures it meanwhile sees none of it, or all."""
+    file = os.memfd_create("ballast")
+    for _ in range(size >> 20):
+        os.write(file, bytes(1 << 20))
+    return mmap.mmap(file, size, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ)
 
 
 def memory_of_slot() -> int:

@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Gate
 
 from condormap import Job, JobCluster, PersonalPool, condormap, load
 from condormap.address import PoolAddress
@@ -311,14 +311,16 @@ def test_a_full_disk_is_an_error(pool: PersonalPool, small_disk: Path, items: li
 
 
 def test_a_disk_that_results_fill_is_the_reason_that_their_job_gives(
-    pool: PersonalPool, small_disk: Path
+    pool: PersonalPool, small_disk: Path, gate: Gate
 ) -> None:
     def function(size: int) -> bytes:
         if size > 10:
-            time.sleep(0.5)  # by then the result before is on disk
+            gate.wait()
         return bytes(size)
 
     m = condormap(function, [10, 4_000_000, 10], pool=pool, chunksize=3)
+    assert m[0] == bytes(10)  # so it is on disk
+    gate.open()
     first, *others = m.results(errors="return", timeout=60)
     assert first == bytes(10)
     for error in others:

@@ -158,16 +158,18 @@ def test_items_of_removed_jobs_run_again_right_after_the_removal(pool: PersonalP
 
 
 def test_items_of_a_job_that_died_run_again_and_finished_ones_are_kept(
-    pool: PersonalPool, diary: Diary
+    pool: PersonalPool, diary: Diary, gate: Gate
 ) -> None:
     def function(x: int) -> int:
         if diary.note(x) == 0 and x == 2:
-            time.sleep(0.5)  # items 0 and 1 are on disk then
+            gate.wait()
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(60)
         return x
 
     m = condormap(function, range(4), pool=pool, chunksize=4)
+    assert m[:2] == [0, 1]  # so they are on disk
+    gate.open()
     assert m.wait(timeout=30)
     assert m.failed() == [2, 3]
     assert m.retry().results(timeout=30) == [0, 1, 2, 3]
@@ -175,16 +177,18 @@ def test_items_of_a_job_that_died_run_again_and_finished_ones_are_kept(
 
 
 def test_a_job_that_died_is_run_again_by_itself_where_that_is_wanted(
-    pool: PersonalPool, diary: Diary
+    pool: PersonalPool, diary: Diary, gate: Gate
 ) -> None:
     def function(x: int) -> int:
         if diary.note(x) < 2 and x == 2:
-            time.sleep(0.5)
+            gate.wait()
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(60)
         return x
 
     m = condormap(function, range(4), pool=pool, chunksize=4, retries=2)
+    assert m[:2] == [0, 1]
+    gate.open()
     assert m.results(timeout=60) == [0, 1, 2, 3]
     assert [diary.calls(item) for item in range(4)] == [1, 1, 3, 1]
 
