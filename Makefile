@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all judges lint bench clean
+.PHONY: help setup demo test test-all test-oldest judges lint bench clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -45,6 +45,12 @@ test-all:  ## Run the suite on every Python from 3.11 on this machine; TESTS= to
 		.venv-$$version/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS) </dev/null || exit 1; \
 	done
 
+# In a CONDORMAP_HOME of its own, so that this user's pools go on with the HTCondor that they have.
+test-oldest: export CONDORMAP_HOME := $(CURDIR)/.oldest
+test-oldest: $(VENV)/.ready  ## Run the suite on the oldest HTCondor that is supported, the 23.9 of Debian 13.
+	@$(BIN)/condormap pool install --suite trixie
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+
 judges: setup  ## Run more of dask's own tests with the executor as their scheduler; takes long.
 	@$(BIN)/python tests/dask_judge.py
 
@@ -57,4 +63,4 @@ bench: setup  ## Measure speed and memory against floors and peers.
 	@for script in round_trips trivial_items million_items jdf_submit cluster_status event_log idle_wait job_overhead large_result executor reduce hdf5_stack trajectory_seek sasa distance_histogram; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:  ## Remove what the other targets made in this folder; the daemons stay (~/.condormap/daemons).
-	rm -rf $(VENV) .venv-3.* output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* .oldest output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
