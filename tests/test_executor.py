@@ -38,6 +38,7 @@ from condormap.executor.executor_map import ExecutorMap
 from condormap.executor.future import CondorFuture
 from condormap.executor.pace import Pace
 from condormap.options import JobOptions
+from condormap.payload.chunks import ROUNDS
 
 
 @pytest.fixture
@@ -102,6 +103,22 @@ def test_calls_that_were_short_before_go_in_fewer_jobs(blocked: CondorExecutor, 
     second, jobs_of_second = n_jobs(calls_of(abs))
     assert jobs_of_first > 2 * first
     assert jobs_of_second <= 2 * second
+
+
+def test_calls_that_take_less_than_the_imports_of_a_job_go_in_one_round() -> None:
+    def rounds(first: float, others: float, n: int = 16) -> int:
+        pace = Pace()
+        pace.note("fit", first, first=True)
+        for _ in range(3):
+            pace.note("fit", others)
+        assert pace.rounds(["fit", "another"], 2) == ROUNDS
+        return pace.rounds(["fit"] * n, 2)
+
+    assert rounds(first=0.1, others=0.1) == 1
+    assert rounds(first=0.3, others=0.3) == ROUNDS
+    assert rounds(first=2.3, others=0.3) == 1
+    assert rounds(first=2.3, others=0.3, n=100) == ROUNDS
+    assert rounds(first=60.0, others=58.0) == ROUNDS
 
 
 def test_calls_with_other_options_are_jobs_with_these(executor: CondorExecutor) -> None:

@@ -198,6 +198,17 @@ def test_joblib_and_scikit_learn_take_the_backend() -> None:
     assert search.best_score_ > 0.9
 
 
+def test_tasks_of_joblib_that_were_short_before_are_a_job_for_each_slot() -> None:
+    from joblib import Parallel, delayed, parallel_config
+
+    from condormap.integrations.joblib import register
+
+    register()
+    with parallel_config("condormap"):
+        n_jobs = [len(set(Parallel()(delayed(job_of)(n) for n in range(40)))) for _ in range(2)]
+    assert n_jobs == [4, 2]
+
+
 def test_joblib_leaves_nothing_running_after_an_error(gate: Gate) -> None:
     from joblib import Parallel, delayed, parallel_config
 

@@ -18,6 +18,7 @@ from .executor_map import ExecutorMap
 from .exiting import interpreter_ends, wait_at_exit_for
 from .future import CondorFuture
 from .loop import Loop, Orders
+from .pace import Pace
 
 if TYPE_CHECKING:
     from ..jobs.job import Job
@@ -34,24 +35,28 @@ class Dispatcher:
         The tag of the map, which is made when there are calls.
     max_workers : int or None
         How many jobs may be in the queue at once.
+    pace : Pace
+        How long calls took before.
     """
 
-    def __init__(self, address: PoolAddress, tag: str, max_workers: int | None) -> None:
+    def __init__(self, address: PoolAddress, tag: str, max_workers: int | None, pace: Pace) -> None:
         self.tag = tag
         self.max_workers = max_workers
         self._address = address
         self._pid = os.getpid()
         self._orders = Orders()
         self._queue = CallQueue()
-        self._loop = Loop(tag, address, max_workers, self._queue, self._orders)
+        self._loop = Loop(tag, address, max_workers, self._queue, self._orders, pace)
         self._thread: threading.Thread | None = None  # with the lock of the queue
         wait_at_exit_for(self)
         connect(address).start()
 
     @classmethod
-    def attach(cls, map: ExecutorMap, max_workers: int | None) -> tuple[Dispatcher, list[CondorFuture]]:
+    def attach(
+        cls, map: ExecutorMap, max_workers: int | None, pace: Pace
+    ) -> tuple[Dispatcher, list[CondorFuture]]:
         """Return the dispatcher of a map that exists, and the futures of all its calls."""
-        self = cls(map.record.address, map.record.tag, max_workers)
+        self = cls(map.record.address, map.record.tag, max_workers, pace)
         pending, state = self._loop.use(map), map.state
         state.poll()
         futures = {item: CondorFuture(self) for item in range(len(state.ledger))}

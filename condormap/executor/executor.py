@@ -6,7 +6,7 @@ import itertools
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from .callqueue import Call
 from .dispatch import Dispatcher
 from .executor_map import ExecutorMap
 from .future import CondorFuture
-from .pace import kind_of
+from .pace import Pace, kind_of
 
 _MANY = (
     1000  # what libraries that ask an executor how much it can do at once are told where nothing limits it
@@ -80,6 +80,8 @@ class CondorExecutor(Executor):
     32
     """
 
+    _pace: Pace | None = None  # what all executors of a class know of calls; None: each for itself
+
     def __init__(
         self,
         max_workers: int | None = None,
@@ -93,7 +95,7 @@ class CondorExecutor(Executor):
         _check_max_workers(max_workers)
         self._set(_options_of(options), chunksize, ())
         self.tag = check_tag(tag)
-        self._share(Dispatcher(choose_pool(pool, schedd), self.tag, max_workers))
+        self._share(Dispatcher(choose_pool(pool, schedd), self.tag, max_workers, self._pace or Pace()))
 
     def _set(self, options: JobOptions, chunksize: int | str, futures: tuple[CondorFuture, ...]) -> None:
         plan_chunks(0, chunksize=chunksize)  # refuses a wrong one
@@ -133,7 +135,7 @@ class CondorExecutor(Executor):
         _check_max_workers(max_workers)
         self = cls.__new__(cls)
         self._set(_options_of(options), chunksize, ())
-        dispatcher, futures = Dispatcher.attach(ExecutorMap(folder_of(tag)), max_workers)
+        dispatcher, futures = Dispatcher.attach(ExecutorMap(folder_of(tag)), max_workers, cls._pace or Pace())
         self.tag, self.futures = dispatcher.tag, tuple(futures)
         self._share(dispatcher)
         return self
@@ -195,8 +197,9 @@ class CondorExecutor(Executor):
         kwargs: dict[str, Any],
         chunksize: int | str,
         rounds: int = ROUNDS,
+        kind: Hashable = None,
     ) -> CondorFuture:
-        future = CondorFuture(self._dispatcher, kind_of(fn))
+        future = CondorFuture(self._dispatcher, kind_of(fn) if kind is None else kind)
         self._dispatcher.submit(Call(future, fn, args, kwargs, self._options, chunksize, rounds))
         return future
 

@@ -87,6 +87,8 @@ class Loop:
         The calls that are not submitted yet.
     orders : Orders
         What else is to be done.
+    pace : Pace
+        How long calls took before.
 
     Attributes
     ----------
@@ -99,7 +101,13 @@ class Loop:
     """
 
     def __init__(
-        self, tag: str, address: PoolAddress, max_workers: int | None, calls: CallQueue, orders: Orders
+        self,
+        tag: str,
+        address: PoolAddress,
+        max_workers: int | None,
+        calls: CallQueue,
+        orders: Orders,
+        pace: Pace,
     ) -> None:
         self.map: ExecutorMap | None = None
         self.pending: Pending | None = None
@@ -109,7 +117,7 @@ class Loop:
         self._max_workers = max_workers
         self._queue = calls
         self._orders = orders
-        self._pace = Pace()
+        self._pace = pace
         # A finalizer may put something into it at any moment, which nothing with a lock would bear.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._cancelled: deque[CondorFuture] = deque()

@@ -8,7 +8,9 @@ from typing import Any
 
 from ..payload.chunks import ROUNDS
 
-_SHORT = 1.0  # seconds for which a slot has work: with less, one round of jobs
+# With less work for each slot there is one round of jobs: seconds, and times what the start of a job takes. What
+# then ends late is less than the imports of more jobs.
+_SHORT, _STARTS = 1.0, 4.0
 _MOST = 1000  # kinds of calls
 
 
@@ -25,19 +27,34 @@ class Pace:
 
     def __init__(self) -> None:
         self._seconds: dict[Hashable, float] = {}
+        self._firsts: dict[Hashable, float] = {}  # the first of a job, which imports what all of them need
 
-    def note(self, kind: Hashable, seconds: float) -> None:
-        """Note how long a call took; the latest count most."""
-        if len(self._seconds) > _MOST:
-            self._seconds.clear()
-        self._seconds[kind] = (self._seconds.get(kind, seconds) + seconds) / 2
+    def note(self, kind: Hashable, seconds: float, *, first: bool = False) -> None:
+        """Note how long a call took; the latest count most.
+
+        Parameters
+        ----------
+        kind : hashable
+            See `kind_of`.
+        seconds : float
+            How long.
+        first : bool
+            It was the first of its job.
+        """
+        known = self._firsts if first else self._seconds
+        if len(known) > _MOST:
+            known.clear()
+        known[kind] = (known.get(kind, seconds) + seconds) / 2
 
     def rounds(self, kinds: Iterable[Hashable], slots: int) -> int:
         """Return in how many rounds of jobs calls of these kinds go, one kind for each call."""
-        total = 0.0
+        work = start = 0.0
         for kind in kinds:
-            seconds = self._seconds.get(kind)
+            first = self._firsts.get(kind)
+            seconds = self._seconds.get(kind, first)
             if seconds is None:
                 return ROUNDS
-            total += seconds
-        return 1 if total < _SHORT * slots else ROUNDS
+            work += seconds
+            if first is not None:
+                start = max(start, first - seconds)
+        return 1 if work < max(_SHORT, _STARTS * start) * slots else ROUNDS

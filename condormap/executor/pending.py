@@ -134,7 +134,9 @@ class Pending:
         self._pop(item)
         future.seconds = self.state.outcomes.seconds(item)
         if error is None:
-            self._pace.note(future.kind, future.seconds)
+            assert future.place is not None
+            submission, chunk = future.place
+            self._pace.note(future.kind, future.seconds, first=item == submission.items(chunk)[0])
             try:
                 future.settle(self.state.outcomes.value(item))
                 return

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Any
 
 from ..executor.executor import CondorExecutor
+from ..executor.pace import Pace, kind_of
 
 try:
     from joblib.parallel import ParallelBackendBase, SequentialBackend, register_parallel_backend
 except ImportError as error:
     raise ImportError("joblib is not installed: pip install 'condormap[joblib]'") from error
 
-# Half of the tasks, then the rest: more rounds would be smaller jobs, and each job imports scikit-learn.
+# Half of the tasks, then the rest: more rounds would be smaller jobs, and each job imports scikit-learn. One round
+# where such tasks were shorter before than these imports.
 _ROUNDS = 2
 _DEFAULT_PRE_DISPATCH = "2*n_jobs"  # joblib's own, without its spaces
 
@@ -26,6 +28,27 @@ def register() -> None:
     executor do, unless the caller gives a ``pre_dispatch`` of its own.
     """
     register_parallel_backend("condormap", CondorBackend)
+
+
+class _Executor(CondorExecutor):
+    """Knows how long tasks took in uses of Parallel before."""
+
+    _pace = Pace()
+
+
+def _kind_of(batch: Callable[[], Any]) -> Hashable:
+    """Return what batches of joblib have in common that may take equally long: function, types and shapes."""
+    items = getattr(batch, "items", None)
+    if not items:
+        return kind_of(batch)
+    function, args, _ = items[0]
+    shapes = (getattr(each, "shape", None) for each in args)
+    return (
+        kind_of(getattr(function, "function", function)),  # scikit-learn wraps it
+        len(items),
+        *map(type, args),
+        *(shape if isinstance(shape, tuple) else None for shape in shapes),
+    )
 
 
 class CondorBackend(ParallelBackendBase):  # type: ignore[misc]
@@ -60,13 +83,13 @@ class CondorBackend(ParallelBackendBase):  # type: ignore[misc]
 
     def _started(self) -> CondorExecutor:
         if self._executor is None:
-            self._executor = CondorExecutor(**self._options)
+            self._executor = _Executor(**self._options)
         return self._executor
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], object] | None = None) -> Future[Any]:
         """Submit a batch of tasks."""
         executor = self._started()
-        future = executor._submit(func, (), {}, executor._chunksize, _ROUNDS)
+        future = executor._submit(func, (), {}, executor._chunksize, _ROUNDS, _kind_of(func))
         if callback is not None:
             future.add_done_callback(callback)
         return future
