@@ -2,7 +2,7 @@
 
 - 200 calls of a trivial function, each by submit(), against a pool of processes, and against a script with
   htcondor2 that makes a job of each call, all in one submission. Goal: a third of the script's time, or less.
-- A grid search on 2 slots, against loky with 2 processes.
+- A grid search on 2 slots, against two new processes by hand, and loky, which keeps its 2 from one to the next.
 - 10,000 calls that wait for a pool that is busy: memory and cpu time of this process.
 
     python benchmarks/executor.py [ROUNDS]
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +21,8 @@ from pathlib import Path
 
 import psutil
 from floor import Floor
-from harness import Figures, interleave, report
+from grid_search import DEPTHS, grid_search
+from harness import Figures, interleave, report, timed
 
 from condormap import CondorExecutor, PersonalPool
 from condormap.integrations.joblib import register
@@ -40,24 +42,15 @@ def calls(executor: Executor) -> Figures:
     return {"total": time.perf_counter() - began}
 
 
-def grid_search(backend: str) -> Figures:
-    import numpy as np
-    from joblib import parallel_config
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import GridSearchCV
-
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(1500, 20))
-    search = GridSearchCV(
-        RandomForestClassifier(n_estimators=60, random_state=1),
-        {"max_depth": [4, 8, 12, 16]},
-        cv=4,
-        refit=False,
-    )
-    began = time.perf_counter()
-    with parallel_config(backend, n_jobs=2):
-        search.fit(x, x[:, 0] + 0.1 * rng.normal(size=1500) > 0)
-    return {"total": time.perf_counter() - began}
+def grid_by_hand() -> None:
+    """Divide the search between two new processes: what 2 jobs would take that cost nothing but their imports."""
+    script = Path(__file__).with_name("grid_search.py")
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # as jobs with a cpu have
+    halves = [
+        subprocess.Popen([sys.executable, script, *map(str, depths)], env=one_thread)
+        for depths in (DEPTHS[::2], DEPTHS[1::2])
+    ]
+    assert [half.wait() for half in halves] == [0, 0]
 
 
 def wait_for(path: Path) -> None:
@@ -119,7 +112,12 @@ def main(rounds: int = 10) -> None:
         report(f"{N_CALLS} calls of submit()", runs, goals={"total": 1 / 3})
         register()
         runs = interleave(
-            {name: lambda name=name: grid_search(name) for name in ("condormap", "loky")}, max(1, rounds // 3)
+            {
+                "condormap": timed(lambda: grid_search("condormap")),
+                "two new processes": timed(grid_by_hand),
+                "loky": timed(lambda: grid_search("loky")),
+            },
+            max(1, rounds // 3),
         )
         report("Grid search, 16 fits on 2 slots", runs)
         pending(pool, Path(home))
