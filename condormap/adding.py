@@ -13,7 +13,8 @@ from .folders.locks import locked
 from .open_map import OpenMap
 from .options import JobOptions
 from .payload.chunks import plan_chunks
-from .payload.serialize import modules_by_value, pickled_by_value, write_items
+from .payload.item_store import write_items
+from .payload.serialize import modules_by_value, pickled_by_value
 from .payload.transfer import Transfer, decide
 from .status import ItemState
 from .steering import FAILED, Steering, changed_options

@@ -19,7 +19,7 @@ from .holds import Hold
 from .merging.value import Value
 from .open_map import OpenMap
 from .output import read_output
-from .payload.serialize import unpickle_items
+from .payload.item_store import unpickle_items
 from .plan import Plan, plan_of, room_for
 from .replay import replay
 from .report.progress import Progress

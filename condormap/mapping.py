@@ -13,7 +13,7 @@ from .handle import CondorMap
 from .making import Content, Request, make_map
 from .names import WithNames
 from .options import make_options
-from .payload.serialize import write_items
+from .payload.item_store import write_items
 from .plan import Plan
 from .pool.personal import PersonalPool
 

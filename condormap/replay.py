@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from .folders.store import MapRecord
-from .payload.serialize import read_function, unpickle_items
+from .payload.item_store import unpickle_items
+from .payload.serialize import read_function
 
 
 def replay(folder: Path, record: MapRecord, item: int, *, pdb: bool) -> Any:

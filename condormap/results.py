@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from .errors import InvalidInputError, RemoteError, WaitTimeoutError
 from .in_job.payload import RESULT
-from .payload.serialize import unpickle_items
+from .payload.item_store import unpickle_items
 from .state.map_state import MapState
 from .status import ItemState
 from .times import deadline

@@ -16,7 +16,8 @@ import pytest
 from condormap.in_job.payload import chunk_file, read_frames
 from condormap.merging.merged import write_reducer
 from condormap.payload.bundle import bundle
-from condormap.payload.serialize import pickled_by_value, write_function, write_items
+from condormap.payload.item_store import write_items
+from condormap.payload.serialize import pickled_by_value, write_function
 from condormap.preparing import write_work
 from condormap.state.chunk_reader import ChunkReader
 from condormap.state.outcomes import Outcomes

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from conftest import Gate, daemon
 
-from condormap import CondorExecutor, PersonalPool, condormap, load, maps, patience
+from condormap import CondorExecutor, PersonalPool, clean, condormap, load, maps, patience
 from condormap.condor import calls, connect
 from condormap.errors import (
     DetachedError,
@@ -634,6 +634,28 @@ def test_calls_of_a_process_that_was_killed_are_found_again(
     with CondorExecutor.attach("killed-executor") as executor:
         gate.open()
         assert executor.futures[0].result(60) == "here"
+
+
+def test_what_a_process_left_that_was_killed_while_it_left_an_executor_is_cleaned(
+    start_script: Callable[..., Any], condormap_home: Path
+) -> None:
+    process = start_script("""
+        import os, signal
+        from condormap import CondorExecutor
+        rmdir = os.rmdir
+        def die_at_last(path, paths=[], **options):
+            paths.append(path)
+            if len(paths) > 2 and ".gone-" in path:
+                os.kill(os.getpid(), signal.SIGKILL)
+            rmdir(path, **options)
+        with CondorExecutor(tag="left-half") as executor:
+            executor.submit(abs, -1).result()
+            os.rmdir = die_at_last
+        """)
+    assert process.wait(60) == -signal.SIGKILL
+    (gone,) = (condormap_home / "data").glob(".gone-*")
+    assert {gone, condormap_home / "maps" / "left-half"} <= {cleaned.path for cleaned in clean()}
+    assert not gone.exists()
 
 
 def test_the_end_of_the_interpreter_does_not_wait_for_what_a_user_holds(

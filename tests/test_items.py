@@ -18,7 +18,7 @@ from condormap.errors import SerializationError
 from condormap.in_job.items import read_blocks, read_item
 from condormap.in_job.packed import LEAST_BUFFER
 from condormap.in_job.payload import DamagedError
-from condormap.payload.serialize import unpickle_items, write_items
+from condormap.payload.item_store import unpickle_items, write_items
 
 numbers = (
     st.none()

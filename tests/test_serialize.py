@@ -19,14 +19,8 @@ import pytest
 
 from condormap.errors import InvalidInputError, SerializationError
 from condormap.in_job.payload import FUNCTION_FILE
-from condormap.payload.serialize import (
-    describe_function,
-    local_modules,
-    pickled_by_value,
-    unpickle_items,
-    write_function,
-    write_items,
-)
+from condormap.payload.item_store import unpickle_items, write_items
+from condormap.payload.serialize import describe_function, local_modules, pickled_by_value, write_function
 
 LOCAL_MODULE = """
 OFFSET = 10

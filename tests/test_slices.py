@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from condormap.in_job.items import read_blocks, slice_items
 from condormap.in_job.packed import LEAST_BUFFER
 from condormap.in_job.payload import DamagedError
-from condormap.payload.serialize import unpickle_items, write_items
+from condormap.payload.item_store import unpickle_items, write_items
 from condormap.payload.slices import write_slices
 
 MANY = 3000  # more than a block has

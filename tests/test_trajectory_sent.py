@@ -20,7 +20,7 @@ from trajectories import FORMATS, reference, same, system, trajectory, written
 from condormap import PersonalPool, condormap
 from condormap.errors import StorageError, TrajectoryChangedError
 from condormap.payload.carried import LIMIT_VARIABLE
-from condormap.payload.serialize import write_items
+from condormap.payload.item_store import write_items
 from condormap.trajectory import Trajectory, WepyH5, compute_observable
 
 N = 23

@@ -28,7 +28,8 @@ from ..folders import store
 from ..folders.locks import locked
 from ..folders.tags import new_map
 from ..payload.chunks import plan_chunks
-from ..payload.serialize import modules_by_value, pickled_by_value, write_function, write_items
+from ..payload.item_store import write_items
+from ..payload.serialize import modules_by_value, pickled_by_value, write_function
 from ..payload.transfer import decide
 from ..preparing import write_submission
 from ..state.map_state import MapState

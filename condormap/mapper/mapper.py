@@ -23,7 +23,7 @@ from ..making import Content, Request, make_map
 from ..options import JobOptions, make_options
 from ..payload import extra_files
 from ..payload.item_files import check_item_files
-from ..payload.serialize import unpickle_items, write_items, zipped
+from ..payload.item_store import unpickle_items, write_items, zipped
 from ..payload.transfer import Transfer, decide
 from ..plan import Plan, plan_of, room_for
 from ..pool.personal import PersonalPool

@@ -11,7 +11,7 @@ from ..in_job.payload import FILES_PER_FOLDER
 from ..in_job.place import SENT_FOLDER
 from ..in_job.room import EXECUTABLE, INPUTS, RESULTS
 from . import extra_files
-from .serialize import unpickle_items
+from .item_store import unpickle_items
 
 
 def write_item_files(store: Path, folder: Path, chunks: Sequence[Sequence[int]]) -> None:

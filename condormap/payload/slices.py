@@ -18,7 +18,7 @@ from ..in_job.items import INDEX_FILE, ITEMS_FILE, SHARED_MARK_FILE
 from ..in_job.packed import Buffers, is_shared, packed_parts, read_shared, shared_head
 from ..in_job.payload import FILES_PER_FOLDER, array_bytes, array_from, make_shards, runs_of
 from . import carried
-from .serialize import unpickle_items
+from .item_store import unpickle_items
 
 _PIECE = 1 << 20  # bytes that are copied at once
 
