@@ -10,8 +10,10 @@ import itertools
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError
 from pathlib import Path
@@ -522,7 +524,16 @@ def test_an_interrupt_at_the_end_of_the_interpreter_leaves_the_calls_to_the_pool
 def test_an_interrupted_shutdown_may_be_repeated(executor: CondorExecutor, gate: Gate) -> None:
     future = executor.submit(gate.wait)
     until(future.running)
-    threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        stack = [""]
+        while "join" not in stack:  # not before it waits
+            time.sleep(0.01)
+            stack = [frame.f_code.co_name for frame, _ in traceback.walk_stack(sys._current_frames()[main])]
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt) as caught:
         executor.shutdown()
     assert "Ctrl-C leaves them to the pool" in caught.value.__notes__[0]

@@ -377,12 +377,15 @@ def test_a_wait_without_a_log_asks_ever_less_often(
     pool: PersonalPool, monkeypatch: pytest.MonkeyPatch, condor: Condor
 ) -> None:
     name = condor.ping().schedd
-    cluster = JobCluster({"executable": "/bin/sleep", "arguments": "2"}, 2, pool=pool, schedd=name)
-    cluster.submit()
-    assert "UserLog" not in cluster[0].ad
+    stuck = JobCluster({**SLEEP, "requirements": "time() < 0"}, 2, pool=pool, schedd=name)
+    cluster = JobCluster({"executable": "/bin/sleep", "arguments": "1"}, 2, pool=pool, schedd=name)
+    for each in (stuck, cluster):
+        each.submit()
+        assert "UserLog" not in each[0].ad
     questions = count_questions(monkeypatch)
-    assert cluster.wait(30)
-    assert 2 <= questions.count("query") <= 15
+    assert not stuck.wait(4)
+    assert 2 <= questions.count("query") <= 8  # after 0.25, 0.4, 0.6 s...
+    assert cluster.wait(60)
 
 
 def count_questions(monkeypatch: pytest.MonkeyPatch) -> list[str]:

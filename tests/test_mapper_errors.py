@@ -80,7 +80,7 @@ def test_a_pipe_and_a_link_to_nothing_are_no_output_files(mapper: Mapper, script
 
 def test_an_executable_that_takes_too_long(mapper: Mapper, script: Script) -> None:
     run = script('echo "working on $1" >&2; [ "$1" = 0 ] || sleep 1000')
-    m = mapper(run, range(3), item_timeout=0.5, chunksize=3)
+    m = mapper(run, range(3), item_timeout=1.5, chunksize=3)
     m.wait(60)
     assert m.status == {ItemState.RESULT: 1, ItemState.ERROR: 2}
     error = m.errors()[1]
@@ -90,7 +90,7 @@ def test_an_executable_that_takes_too_long(mapper: Mapper, script: Script) -> No
 
 def test_processes_that_are_left_behind_are_killed(mapper: Mapper, script: Script, tmp_path: Path) -> None:
     run = script(f"sleep 1000 & echo $! > {tmp_path}/pid$1; [ $1 = 0 ] || wait")
-    m = mapper(run, [0, 1], item_timeout=1.0, chunksize=2)
+    m = mapper(run, [0, 1], item_timeout=2, chunksize=2)
     m.wait(60)
     assert m.status == {ItemState.RESULT: 1, ItemState.ERROR: 1}
     left = [int((tmp_path / name).read_text()) for name in ("pid0", "pid1")]

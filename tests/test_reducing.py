@@ -121,7 +121,7 @@ def test_an_item_that_takes_too_long_costs_that_item_only(make: Make) -> None:
             pass
         return x
 
-    work = make(function, range(5), reducer=Sum(), item_timeout=0.5)
+    work = make(function, range(5), reducer=Sum(), item_timeout=1)
     assert work.run() == 0
     assert reduced(work) == 0 + 1 + 3 + 4
 
