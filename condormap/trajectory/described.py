@@ -249,8 +249,8 @@ class Described:
 
         return views.labelled(self, name, chunk_size)
 
-    def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
-        """Return shape and type of what a frame has by a name, for `to_dask_array`.
+    def row_of(self, name: str, number: int) -> tuple[tuple[int, ...], Any]:
+        """Return shape and type of what a frame of a trajectory has by a name, for `to_dask_array`.
 
         Raises
         ------

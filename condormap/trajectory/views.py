@@ -35,11 +35,11 @@ def array(data: Described, name: str, chunk_size: int | str) -> Any:
     """Return a `dask.array.Array`, or a list of them; see `Described.to_dask_array`."""
     from dask.array import Array
 
-    row, dtype = data.row_of(name)
+    rows = [data.row_of(name, number) for number in range(len(data.trajectories))]
     kind = np.ma.masked_array if data.is_masked(name) else np.asarray
     found = []
     chunks = _chunks(data, chunk_size)
-    for number in range(len(data.trajectories)):
+    for number, (row, dtype) in enumerate(rows):
         own = [chunk for chunk in chunks if chunk.source == number]
         graph, names = _graph(_read_array, data, own, name, kind, dtype, trailing=len(row))
         sizes = (tuple(chunk.n_out for chunk in own), *((n,) for n in row))
@@ -53,14 +53,13 @@ def labelled(data: Described, name: str, chunk_size: int | str) -> Any:
     from dask.array.ma import filled
     from xarray import DataArray
 
-    row, _ = data.row_of(name)
-    dims = ("atom", "axis") if row == (data.n_atoms, 3) else tuple(f"{name}_{k}" for k in range(len(row)))
     arrays = array(data, name, chunk_size)
     found = []
     for source, each in zip(data.trajectories, [arrays] if data.is_one else arrays, strict=True):
         coords = {"frame": source.frames.array, "run": source.run, "traj": source.traj}
-        if row == (data.n_atoms, 3):
-            coords["axis"] = ["x", "y", "z"]
+        dims = tuple(f"{name}_{k}" for k in range(each.ndim - 1))
+        if each.shape[1:] == (data.n_atoms, 3):
+            dims, coords["axis"] = ("atom", "axis"), ["x", "y", "z"]
         if data.is_masked(name):  # xarray's arrays have no masks, but NaN
             each = filled(each if each.dtype.kind in "fc" else each.astype(float), np.nan)
         found.append(DataArray(each, coords, ("frame", *dims), name, {"path": source.path}))

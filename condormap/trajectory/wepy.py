@@ -12,7 +12,8 @@ import numpy as np
 from ..errors import InvalidInputError, TrajectoryInputError
 from ..folders.paths import absolute
 from .described import Described, Source, stat_of
-from .formats import wepy
+from .formats import wepy, wepy_contents
+from .formats.wepy_contents import Walk
 from .frames import all_have_cells, check_stride, chosen_atoms, chosen_frames, frames_of_each
 from .reading import Reader
 
@@ -76,7 +77,7 @@ class WepyH5(Described):
         self.rep = rep
         stat = stat_of(name)
         try:
-            found = wepy.describe(name, runs, trajs, self.fields, rep)
+            found = wepy_contents.describe(name, runs, trajs, self.fields, rep)
         except OSError as error:
             raise TrajectoryInputError(
                 f"{name} can't be read: {error.strerror}. Nothing was submitted", path=name
@@ -98,12 +99,10 @@ class WepyH5(Described):
             for chosen in [_frames_of(walk, choice, stride, name)]
         )
         self.units = found.units
-        self._sparse = found.sparse
-        self._set_atoms(chosen_atoms(atoms, found.topology, found.topology.n_atoms, name), found.topology)
-        self._rows = {
-            field: ((self.n_atoms, *shape[1:]) if wepy.per_atom(field, rep) else shape, dtype)
-            for field, (shape, dtype) in found.rows.items()
-        }
+        self._sparse = set().union(*(walk.sparse for walk in found.walks))
+        n_atoms = found.topology.n_atoms
+        self._set_atoms(chosen_atoms(atoms, found.topology, n_atoms, name), found.topology)
+        self._rows = [_rows_of(walk, self.atoms, n_atoms, name, rep) for walk in found.walks]
 
     def __repr__(self) -> str:
         of = f"{len(self.trajectories)} trajectories of {self.trajectories[0].path}"
@@ -112,10 +111,13 @@ class WepyH5(Described):
 
     @property
     def frame_nbytes(self) -> int:
-        """The bytes of a frame in memory."""
+        """The bytes of a frame in memory; the most, where trajectories differ in that."""
         if not self.fields:
             return super().frame_nbytes
-        return sum(max(1, math.prod(shape)) * dtype.itemsize for shape, dtype in self._rows.values())
+        return max(
+            sum(max(1, math.prod(shape)) * int(dtype.itemsize) for shape, dtype in rows.values())
+            for rows in self._rows
+        )
 
     @property
     def read_nbytes(self) -> int:
@@ -131,13 +133,14 @@ class WepyH5(Described):
         """Tell whether frames may lack what has this name, so that arrays of it are masked."""
         return bool(self.fields) and name in self._sparse
 
-    def row_of(self, name: str) -> tuple[tuple[int, ...], Any]:
-        """Return shape and type of what a frame has by a name."""
+    def row_of(self, name: str, number: int) -> tuple[tuple[int, ...], Any]:
+        """Return shape and type of what a frame of a trajectory has by a name."""
         if not self.fields:
-            return super().row_of(name)
-        if name not in self._rows:
-            raise InvalidInputError(f"the frames have no {name!r}; they have {', '.join(self._rows)}")
-        return self._rows[name]
+            return super().row_of(name, number)
+        rows = self._rows[number]
+        if name not in rows:
+            raise InvalidInputError(f"the frames have no {name!r}; they have {', '.join(rows)}")
+        return rows[name]
 
 
 def _checked_fields(fields: Any) -> tuple[str, ...]:
@@ -151,13 +154,31 @@ def _checked_fields(fields: Any) -> tuple[str, ...]:
     return tuple(name.strip("/") for name in names)
 
 
-def _have_cells(walk: wepy.Walk, chosen: Any, path: str) -> bool:
-    name = f"{path}, run {walk.run}, trajectory {walk.traj}"
-    return walk.has_cells and all_have_cells(chosen, walk.no_cells, name, path=path)
+def _rows_of(
+    walk: Walk, atoms: Any, n_atoms: int, path: str, rep: str | None
+) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return shape and type of each field of a frame, with the chosen atoms."""
+    rows = {}
+    for field, (shape, dtype) in walk.rows.items():
+        if atoms is not None and wepy.per_atom(field, rep):
+            if shape[:1] != (n_atoms,):
+                raise TrajectoryInputError(
+                    f"{walk.name_in(path)}: a frame of {field} is of shape {shape}, and so not of the {n_atoms} "
+                    "atoms that positions have: atoms= can't choose of them. Read it apart, without atoms=. "
+                    "Nothing was submitted",
+                    path=path,
+                )
+            shape = (len(atoms), *shape[1:])
+        rows[field] = shape, dtype
+    return rows
 
 
-def _frames_of(walk: wepy.Walk, choice: Any, stride: int | None, path: str) -> Any:
-    name = f"{path}, run {walk.run}, trajectory {walk.traj}"
+def _have_cells(walk: Walk, chosen: Any, path: str) -> bool:
+    return walk.has_cells and all_have_cells(chosen, walk.no_cells, walk.name_in(path), path=path)
+
+
+def _frames_of(walk: Walk, choice: Any, stride: int | None, path: str) -> Any:
+    name = walk.name_in(path)
     if choice is None and walk.frames is not None:
         choice = walk.frames
     chosen = chosen_frames(choice, stride, walk.n_frames, name, path=path)
@@ -170,5 +191,14 @@ def _frames_of(walk: wepy.Walk, choice: Any, stride: int | None, path: str) -> A
                 f"{len(walk.frames)} of {walk.n_frames} frames have them. Nothing was submitted",
                 path=path,
                 frame=frame,
+            )
+    for field, end in walk.ends.items():
+        late = chosen.array[chosen.array >= end]
+        if len(late):
+            raise TrajectoryInputError(
+                f"{name}: frame {late.min()} has no {field}: there are {walk.n_frames} frames, and {end} rows of "
+                f"it. Leave out the frames from {end} on (frames=), or write these rows. Nothing was submitted",
+                path=path,
+                frame=int(late.min()),
             )
     return chosen

@@ -85,6 +85,12 @@ def rows_of(dataset: Any, path: str, rows: Any, columns: Any = None) -> Any:
                     path=path,
                     frame=first,
                 ) from error
+            if first + len(block) <= rows[end - 1]:
+                raise TrajectoryDamagedError(
+                    f"{path}: {dataset.name} has {len(dataset)} rows, and none of frame {first + len(block)}",
+                    path=path,
+                    frame=first + len(block),
+                )
             block = block[rows[at:end] - first] if len(block) > end - at else block
             found[at:end] = block if columns is None else block[:, columns]
             at = end

@@ -13,69 +13,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ...errors import TrajectoryDamagedError, TrajectoryInputError
-from ..indices import Indices
-from ..topology import subset, topology_of_json
 from . import Arrays
 from .hdf5 import opened, rows_of
 from .units import LENGTH, TIME, factor
 
 _PER_ATOM = ("xyz", "positions", "velocities", "forces")
-_INDICES, _DATA = "_sparse_idxs", "data"
-_UNITS = {"positions": LENGTH, "box_vectors": LENGTH, "time": TIME}
-
-
-class Walk(NamedTuple):
-    """What a trajectory of a file has.
-
-    Attributes
-    ----------
-    run, traj : int
-        Its numbers.
-    n_frames : int
-        How many frames.
-    frames : array of int or None
-        Those that have positions, where others have none.
-    has_cells : bool
-        Whether it has box vectors.
-    no_cells : array of int
-        The frames that have none, where others have.
-    """
-
-    run: int
-    traj: int
-    n_frames: int
-    frames: Any
-    has_cells: bool
-    no_cells: Any
-
-
-class Contents(NamedTuple):
-    """What a file has.
-
-    Attributes
-    ----------
-    walks : list of Walk
-        The chosen trajectories.
-    topology : mdtraj.Topology
-        Of the atoms that have positions.
-    units : dict of str to str
-        The unit of each field, as far as the file says.
-    rows : dict of str to (tuple of int, numpy.dtype)
-        Shape and type of a frame of each of the wanted fields.
-    sparse : set of str
-        Those of the wanted fields that not all frames of all trajectories need have.
-    """
-
-    walks: list[Walk]
-    topology: Any
-    units: dict[str, str]
-    rows: dict[str, tuple[tuple[int, ...], Any]]
-    sparse: set[str]
+_INDICES, DATA = "_sparse_idxs", "data"
+UNITS = {"positions": LENGTH, "box_vectors": LENGTH, "time": TIME}  # of what an mdtraj.Trajectory is made of
 
 
 def per_atom(name: str, rep: str | None) -> bool:
@@ -83,127 +32,77 @@ def per_atom(name: str, rep: str | None) -> bool:
     return name in (_PER_ATOM if rep is None else _PER_ATOM[:2])
 
 
-def describe(path: str, runs: Any, trajs: Any, fields: Sequence[str], rep: str | None) -> Contents:
-    """Return what a file has, of some runs, trajectories and fields.
-
-    Raises
-    ------
-    TrajectoryInputError
-        It hasn't one of those.
-    TrajectoryDamagedError
-        It is no WepyHDF5 file, or cut off.
-    """
-    with opened(path) as file:
-        if not {"runs", "topology", "_settings"} <= set(file):
-            raise TrajectoryInputError(
-                f"{path} is no WepyHDF5 file: it has no runs, but {', '.join(sorted(file)) or 'nothing'}",
-                path=path,
-            )
-        topology = _topology(file, path, rep)
-        wanted = fields or (_path_of("positions", rep),)
-        walks = []
-        rows: dict[str, tuple[tuple[int, ...], Any]] = {}
-        sparse = set()
-        for run in _chosen("run", runs, file["runs"], path):
-            group = file[f"runs/{run}/trajectories"]
-            for traj in _chosen(f"run {run}, trajectory", trajs, group, path):
-                walk = group[str(traj)]
-                for field in wanted:
-                    data = _field(walk, _path_of(field, rep), path)
-                    if hasattr(data, "keys"):
-                        sparse.add(field)
-                        data = data[_DATA]
-                    rows.setdefault(field, (data.shape[1:], data.dtype))
-                walks.append(_walk(walk, run, traj, topology, path, rep, as_frames=not fields))
-        units = _units(file)
-        for name, wanted_unit in _UNITS.items() if not fields else ():
-            factor(units.get(name), wanted_unit, name, path)
-    return Contents(walks, topology, units, rows, sparse)
-
-
-def _walk(
-    group: Any, run: int, traj: int, topology: Any, path: str, rep: str | None, *, as_frames: bool
-) -> Walk:
-    n_frames, frames = length(group, path), None
-    positions = group.get(_path_of("positions", rep))
-    if positions is not None:
-        sparse = hasattr(positions, "keys")
-        shape = (positions[_DATA] if sparse else positions).shape
-        if shape[1] != topology.n_atoms:
-            raise TrajectoryInputError(
-                f"{path}: {positions.name} has {shape[1]} atoms, and the topology {topology.n_atoms} for it",
-                path=path,
-            )
-        if sparse and as_frames:
-            frames = positions[_INDICES][:]
-    boxes = group.get("box_vectors")
-    there = boxes[_INDICES][:] if hasattr(boxes, "keys") else range(n_frames)
-    return Walk(
-        run, traj, n_frames, frames, boxes is not None, np.setdiff1d(np.arange(n_frames), np.asarray(there))
-    )
-
-
 def length(walk: Any, path: str) -> int:
-    """Return how many frames a trajectory has.
+    """Return how many frames a trajectory has: so many rows as the longest of the fields that each frame has.
 
     Raises
     ------
     TrajectoryDamagedError
         None of its fields tells.
     """
-    for name in ("positions", "weights", "time", "box_vectors"):
-        if name in walk and not hasattr(walk[name], "keys"):
-            return len(walk[name])
+    names = [name for name in ("positions", "weights", "time", "box_vectors") if name in walk]
+    lengths = [len(walk[name]) for name in names if not is_sparse(walk[name])]
+    if lengths:
+        return max(lengths)
     raise TrajectoryDamagedError(f"{path}: {walk.name} has no field with a row for each frame", path=path)
 
 
-def _chosen(what: str, numbers: Any, group: Any, path: str) -> list[int]:
-    """Return those of the numbered members of a group that are wanted; None for all."""
-    there = sorted(int(name) for name in group if name.isdecimal())
-    if numbers is None:
-        return there
-    wanted = [numbers] if hasattr(numbers, "__index__") else list(numbers)
-    for number in wanted:
-        if number not in there:
-            many = f"{len(there)}, {there[0]} to {there[-1]}" if len(there) > 1 else f"only {there[0]}"
-            has = f"has {many}" if there else "has none"
-            raise TrajectoryInputError(
-                f"{path} has no {what} {number!r}; it {has}. Nothing was submitted", path=path
-            )
-    return [int(number) for number in wanted]
+def is_sparse(field: Any) -> bool:
+    """Tell whether a field is sparse."""
+    return hasattr(field, "keys")
 
 
-def _path_of(field: str, rep: str | None) -> str:
+def frames_of(field: Any, path: str) -> Any:
+    """Return the frames that a sparse field has, ascending: one for each row of its data.
+
+    Raises
+    ------
+    TrajectoryDamagedError
+        They are not, so that nobody can tell which row is that of which frame.
+    """
+    frames, n_rows = field[_INDICES][:], len(field[DATA])
+    what, frame = "", None
+    if len(frames) != n_rows:
+        what = f"names {len(frames)} frames ({_INDICES}), and has data of {n_rows}: it was not written to its end"
+        frame = int(frames[n_rows]) if n_rows < len(frames) else None
+    elif len(out := np.flatnonzero(np.diff(frames) <= 0)):
+        frame = int(frames[out[0] + 1])
+        what = f"names frame {frame} ({_INDICES}) after frame {frames[out[0]]}: they must be ascending"
+    if what:
+        raise TrajectoryDamagedError(
+            f"{path}: the sparse field {field.name} {what}. Write it anew, or leave it out (fields=, trajs=)",
+            path=path,
+            frame=frame,
+        )
+    return frames
+
+
+def path_of(field: str, rep: str | None) -> str:
+    """Return where a field is in the group of a trajectory."""
     return f"alt_reps/{rep}" if field == "positions" and rep is not None else field
 
 
-def _field(walk: Any, name: str, path: str) -> Any:
-    """Return the dataset of a field, or the group of a sparse one."""
+def field_of(walk: Any, name: str, path: str) -> Any:
+    """Return the dataset of a field, or the group of a sparse one.
+
+    Raises
+    ------
+    TrajectoryInputError
+        It isn't there, is a group of fields, or one value.
+    """
     found = walk.get(name)
-    if found is not None and (not hasattr(found, "keys") or {_INDICES, _DATA} <= set(found)):
+    if found is not None and ({_INDICES, DATA} <= set(found) if is_sparse(found) else found.shape):
         return found
-    if found is not None:
+    if found is not None and not is_sparse(found):
+        what = "is one value, and has no row for each frame"
+    elif found is not None:
         what = f"is a group of fields: {', '.join(f'{name}/{each}' for each in found)}"
     else:
         what = f"isn't there, but {', '.join(walk)}"
     raise TrajectoryInputError(f"{path}: the field {name!r} of {walk.name} {what}", path=path)
 
 
-def _topology(file: Any, path: str, rep: str | None) -> Any:
-    whole = topology_of_json(file["topology"][()], path)
-    name = "main_rep_idxs" if rep is None else f"alt_reps_idxs/{rep}"
-    if name not in file["_settings"]:
-        if rep is None:
-            return whole
-        reps = ", ".join(file["_settings"].get("alt_reps_idxs", ())) or "none"
-        raise TrajectoryInputError(
-            f"{path} has no alternative representation {rep!r}; it has {reps}", path=path
-        )
-    atoms = Indices(file["_settings"][name][:])
-    return whole if list(atoms) == list(range(whole.n_atoms)) else subset(whole, atoms)
-
-
-def _units(file: Any) -> dict[str, str]:
+def units_of(file: Any) -> dict[str, str]:
     """Return the units that a file says; wepy writes them one group too deep."""
     found: dict[str, str] = {}
     for place in ("units", "units/units"):
@@ -222,7 +121,7 @@ def read_fields(
         walk = file[f"runs/{run}/trajectories/{traj}"]
         return {
             name: _rows(
-                _field(walk, _path_of(name, rep), path),
+                field_of(walk, path_of(name, rep), path),
                 path,
                 frames,
                 atoms if per_atom(name, rep) else None,
@@ -232,13 +131,13 @@ def read_fields(
 
 
 def _rows(field: Any, path: str, frames: Any, atoms: Any) -> Any:
-    if not hasattr(field, "keys"):
+    if not is_sparse(field):
         return rows_of(field, path, frames, atoms)
-    there = field[_INDICES][:]
+    there = frames_of(field, path)
     at = np.searchsorted(there, frames)
     has = at < len(there)
     has[has] = there[at[has]] == frames[has]
-    values = rows_of(field[_DATA], path, at[has], atoms)
+    values = rows_of(field[DATA], path, at[has], atoms)
     nothing = np.nan if values.dtype.kind in "fc" else 0
     filled = np.full((len(frames), *values.shape[1:]), nothing, values.dtype)
     filled[has] = values
@@ -252,12 +151,12 @@ def read_frames(path: str, run: int, traj: int, frames: Any, atoms: Any, rep: st
         walk = file[f"runs/{run}/trajectories/{traj}"]
         fields = {
             name: _rows(
-                _field(walk, _path_of(name, rep), path), path, frames, atoms if name == "positions" else None
+                field_of(walk, path_of(name, rep), path), path, frames, atoms if name == "positions" else None
             )
-            for name in _UNITS
+            for name in UNITS
             if name == "positions" or name in walk
         }
-        found = arrays_of(fields, _units(file), path)
+        found = arrays_of(fields, units_of(file), path)
         boxes: Any = fields.get("box_vectors")
         if np.ma.is_masked(boxes):
             found.lengths[boxes.mask[:, 0, 0]] = found.angles[boxes.mask[:, 0, 0]] = 0
@@ -279,11 +178,11 @@ def arrays_of(fields: Mapping[str, Any], units: Mapping[str, str], path: str = "
     from mdtraj.utils import box_vectors_to_lengths_and_angles
 
     found = {}
-    for name in _UNITS:
+    for name in UNITS:
         if name in fields:
             values = np.ma.filled(fields[name], np.nan)
             out = np.empty(values.shape, np.float32 if name == "positions" else np.float64)
-            by = factor(units.get(name), _UNITS[name], name, path)
+            by = factor(units.get(name), UNITS[name], name, path)
             found[name] = np.multiply(values, by, out=out, casting="same_kind")
     xyz = found["positions"]
     time = found["time"].reshape(len(xyz)) if "time" in found else None
