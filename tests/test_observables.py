@@ -182,12 +182,75 @@ def test_rows_that_are_not_one_for_each_frame_are_refused(
         compute_observable(func, data, chunk_size=10, pool=pool, max_jobs=2)
 
 
-def test_rows_of_different_shapes_are_refused(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
+@pytest.mark.parametrize(
+    ("func", "message"),
+    [
+        (
+            lambda frames: frames.time[:2],
+            r"shape \(2,\) for 4 frames \(0 to 3\) of .*: one row for each frame",
+        ),
+        (lambda frames: np.ones(frames.n_frames + 1), r"shape \(5,\) for 4 frames \(0 to 3\) of"),
+        (lambda frames: 3.0, r"shape \(\) for 4 frames \(0 to 3\) of"),
+        (lambda frames: None, r"for 4 frames \(0 to 3\) of .* is no array with a row for each"),
+        (lambda frames: ["a"] * 4, r"rows of <U1 for 4 frames \(0 to 3\) of .*: HDF5 has no such type"),
+        (lambda frames: {"a/b": frames.time}, r"a dict of 'a/b' for 4 frames .* no names of datasets"),
+        (lambda frames: {}, r"a dict of nothing for 4 frames"),
+    ],
+)
+def test_rows_that_a_file_has_no_place_for_are_refused(
+    pool: PersonalPool, tmp_path: Path, func: Any, message: str
+) -> None:
+    data = Trajectory(DCD, top=PSF, atoms=[0], frames=range(4))
+    with pytest.raises((TypeError, ValueError), match=message):
+        compute_observable(func, data, out=tmp_path / "out.h5", chunk_size=4, pool=pool, max_jobs=1)
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_rows_of_different_shapes_are_refused_and_kept(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
     def ragged(frames: mdtraj.Trajectory) -> Any:
         return frames.xyz[:, : frames.n_frames]
 
-    with pytest.raises(ReduceError, match=r"from row 4 on there are rows of shape \(2, 3\), .* \(4, 3\)"):
-        compute_observable(ragged, loaded[:6], chunk_size=4, pool=pool, max_jobs=1)
+    expected = (
+        r"shape \(4, 3\) for 4 frames \(0 to 3\) of .*shape \(2, 3\) for 2 frames \(4 to 5\) of .*Collect\(\)"
+    )
+    with pytest.raises(ReduceError, match=expected) as caught:
+        compute_observable(ragged, loaded[:6], chunk_size=4, pool=pool, max_jobs=1, tag="ragged")
+    assert "retry" not in "".join(caught.value.__notes__)
+    kept = load("ragged").set_reducer(Collect()).result()
+    assert [each.shape for each in kept] == [(4, 4, 3), (2, 2, 3)]
+
+
+def test_dicts_of_different_keys_are_refused(pool: PersonalPool, loaded: mdtraj.Trajectory) -> None:
+    with pytest.raises(ReduceError, match=r"a dict of 'k4' for 4 frames .* a dict of 'k2' for 2 frames"):
+        compute_observable(
+            lambda frames: {f"k{frames.n_frames}": frames.time},
+            loaded[:6],
+            chunk_size=4,
+            pool=pool,
+            max_jobs=1,
+        )
+
+
+@pytest.mark.parametrize("reduce", [Mean(), {"most": Max("elements")}, Histogram(3, (0.0, 1.0))])
+def test_a_dict_for_a_reducer_of_arrays_is_an_error_of_the_job(
+    pool: PersonalPool, loaded: mdtraj.Trajectory, reduce: Any
+) -> None:
+    with pytest.raises(TypeError, match=r"a dict of 't' for 2 frames \(0 to 1\) of .*takes an array"):
+        compute_observable(
+            lambda frames: {"t": frames.time}, loaded[:2], reduce=reduce, chunk_size=2, pool=pool, max_jobs=1
+        )
+
+
+def test_a_reducer_that_fails_with_a_row_names_its_frames(
+    pool: PersonalPool, loaded: mdtraj.Trajectory
+) -> None:
+    class Odd(Collect):
+        def add(self, state: Any, index: int, value: Any) -> Any:
+            return super().add(state, index, 1 // (index - 4))
+
+    expected = r"row 1 .* for 3 frames \(3 to 5\) of .* ZeroDivisionError.* call compute_observable again"
+    with pytest.raises(ReduceError, match=expected):
+        compute_observable(mdtraj.compute_rg, loaded[:6], reduce=Odd(), chunk_size=3, pool=pool, max_jobs=1)
 
 
 def test_a_dry_run_makes_nothing(pool: PersonalPool, loaded: mdtraj.Trajectory, tmp_path: Path) -> None:

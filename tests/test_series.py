@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from condormap.errors import ReduceError
 from condormap.reducers import (
     Collect,
     Concatenate,
@@ -24,8 +25,8 @@ from condormap.reducers import (
     Variance,
     as_reducer,
 )
-from condormap.reducers.hdf5_series import Label, SeriesHDF5
-from condormap.reducers.series import Places, Rows, by_row
+from condormap.reducers.hdf5_series import SeriesHDF5
+from condormap.reducers.series import Label, Places, Rows, by_row
 
 Division = tuple[tuple[int, ...], int, int]  # lengths of the series, rows of a result, a seed for their order
 
@@ -117,7 +118,7 @@ def test_datasets_are_the_series(tmp_path: Path, division: Division) -> None:
     path = tmp_path / "series.h5"
     path.unlink(missing_ok=True)
     labels = [Label("run.xtc", 0, number, range(0, 10 * n, 10)) for number, n in enumerate(places.lengths)]
-    reducer = SeriesHDF5(path, "x", places, labels)
+    reducer = SeriesHDF5(path, "x", places._replace(labels=labels))
     found = reducer.finish(reduced(reducer, results, division[2]))
     with h5py.File(path) as file:
         for rows, whole in zip(flat(found) if len(wholes) > 1 else [found], wholes, strict=True):
@@ -126,11 +127,76 @@ def test_datasets_are_the_series(tmp_path: Path, division: Division) -> None:
             assert list(frames) == list(range(0, 10 * len(whole), 10))
 
 
-def test_rows_that_do_not_fit_a_dataset_are_refused(tmp_path: Path) -> None:
-    places, _, results = divided(((4,), 2, 0))
-    reducer = SeriesHDF5(tmp_path / "series.h5", "x", places, [Label("", 0, 0, range(4))])
-    state = reducer.merge(reducer.add(reducer.zero(), 0, results[0]), reducer.zero())
-    with pytest.raises(
-        ValueError, match=r"the rows of item 1 are float64 of shape \(1,\), and the dataset /x"
-    ):
-        reducer.merge(state, reducer.add(reducer.zero(), 1, results[1][:, :1]))
+def two_results(path: Path, values: list[Any], order: tuple[int, ...] = (0, 1)) -> Any:
+    """Write values of the frames 40 to 43 and of frame 44 of a trajectory; return the datasets."""
+    label = Label("run.xtc", 0, 0, range(40, 45))
+    places = Places((5,), np.array([0, 0]), np.array([0, 4]), np.array([4, 1]), is_one=True, labels=[label])
+    reducer = SeriesHDF5(path / "series.h5", "x", places)
+    state = reducer.zero()
+    for item in order:
+        state = reducer.merge(state, reducer.add(reducer.zero(), item, values[item]))
+    reducer.finish(state)
+    with h5py.File(path / "series.h5") as file:
+        found = file["x"]
+        return {name: each[()] for name, each in found.items()} if hasattr(found, "items") else found[()]
+
+
+FOUR = np.arange(8.0).reshape(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            np.ones((1, 1)),
+            r"rows of float64 of shape \(1,\) for frame 44 of run.xtc, .*needs rows of float64",
+        ),
+        ({"k": np.ones((1, 2))}, "a dict of 'k' for frame 44 of run.xtc"),
+        (np.ones((2, 2)), r"shape \(2, 2\) for frame 44 of run.xtc, .* needs one row for each frame"),
+        (np.ones((0, 2)), "needs one row for each frame"),
+        (3.0, "needs one row for each frame"),
+        (None, "needs one row for each frame"),
+        (np.array([[b"a", b"b"]]), r"rows of \|S1 of shape \(2,\) for frame 44"),
+    ],
+)
+def test_rows_that_do_not_fit_a_dataset_are_refused(tmp_path: Path, value: Any, message: str) -> None:
+    with pytest.raises(ReduceError, match=message) as caught:
+        two_results(tmp_path, [FOUR, value])
+    assert "set_reducer" not in str(caught.value)
+
+
+def test_the_keys_of_all_results_are_the_same(tmp_path: Path) -> None:
+    values = [{"a": FOUR, "b": FOUR}, {"a": FOUR[:1]}]
+    with pytest.raises(ReduceError, match=r"a dict of 'a' for frame 44 .* needs a dict of 'a', 'b'"):
+        two_results(tmp_path, values)
+
+
+def test_lists_are_rows(tmp_path: Path) -> None:
+    assert two_results(tmp_path, [[1, 2, 3, 4], [5]]).tolist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(
+    ("one", "other", "dtype"),
+    [("i4", "f8", "f8"), ("i8", "f4", "f8"), ("?", "u2", "u2"), ("f4", "c8", "c8"), ("S1", "S3", "S3")],
+)
+def test_the_type_is_wide_enough_whatever_comes_first(
+    tmp_path: Path, order: tuple[int, ...], one: str, other: str, dtype: str
+) -> None:
+    values = [np.array([0, 1, 1, 0], one), np.array([1], other)]
+    found = two_results(tmp_path, [{"x": each, "same": np.full(len(each), b"a")} for each in values], order)
+    assert found["x"].dtype == dtype
+    assert np.array_equal(found["x"], np.concatenate(values))
+    assert found["same"].tolist() == [b"a"] * 5
+
+
+def test_rows_that_are_not_there_are_nan_when_the_type_became_wider(tmp_path: Path) -> None:
+    n, first = np.ones(3, int), np.arange(3)
+    label = Label("run.xtc", 0, 0, range(3))
+    places = Places((3,), np.zeros(3, int), first, n, is_one=True, labels=[label])
+    reducer = SeriesHDF5(tmp_path / "series.h5", "x", places)
+    state = reducer.zero()
+    for item, value in ((0, 0), (2, 1.5)):
+        state = reducer.merge(state, reducer.add(reducer.zero(), item, np.array([value])))
+    with h5py.File(tmp_path / "series.h5") as file:
+        assert np.array_equal(file["x"], [0.0, np.nan, 1.5], equal_nan=True)

@@ -17,8 +17,7 @@ from wepy.hdf5 import WepyHDF5
 from condormap import PersonalPool, load
 from condormap.errors import InvalidInputError
 from condormap.reducers import Mean
-from condormap.reducers.hdf5_series import Label
-from condormap.reducers.series import Places
+from condormap.reducers.series import Label, Places
 from condormap.trajectory import WepyH5, compute_observable
 from condormap.trajectory.wepy_observables import WepyObservables
 
@@ -47,8 +46,9 @@ def observables(path: Path, frames: Any = None, name: str = "size") -> WepyObser
     """Return the writer of an observable of both trajectories of run 1, in two parts each."""
     frames = range(6) if frames is None else frames
     n = len(frames) // 2
-    places = Places((2 * n, 2 * n), np.array([0, 0, 1, 1]), np.array([0, n, 0, n]), np.array([n] * 4))
-    return WepyObservables(name, places, [Label(str(path), 1, traj, frames) for traj in (0, 1)])
+    labels = [Label(str(path), 1, traj, frames, in_run=True) for traj in (0, 1)]
+    series, first = np.array([0, 0, 1, 1]), np.array([0, n, 0, n])
+    return WepyObservables(name, Places((2 * n, 2 * n), series, first, np.array([n] * 4), labels=labels))
 
 
 def parts(n: int, *row: int) -> list[Any]:
@@ -141,11 +141,26 @@ def positions(path: Path) -> dict[tuple[int, int], Any]:
         }
 
 
-@pytest.mark.parametrize("value", [{"rg": np.zeros(3)}, np.array(["H", "E", "C"])])
-def test_rows_that_are_no_observable_are_refused_when_the_first_come(path: Path, value: Any) -> None:
-    reducer = observables(path)
-    with pytest.raises(TypeError, match="observable"):
-        reducer.add(reducer.zero(), 0, value)
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            lambda q: {"rg": q.time},
+            "a dict of 'rg' for 4 frames .0 to 3. of .*, run 1, trajectory 0; one observ",
+        ),
+        (lambda q: ["H"] * q.n_frames, "rows of <U1 for 4 frames .* an observable's values are numbers"),
+        (lambda q: q.time[:2], r"shape \(2,\) for 4 frames .* one row for each frame"),
+    ],
+)
+def test_rows_that_are_no_observable_are_errors_of_the_job(
+    pool: PersonalPool, path: Path, value: Any, message: str
+) -> None:
+    before = path.read_bytes()
+    with pytest.raises((TypeError, ValueError), match=message):
+        compute_observable(
+            value, WepyH5(path, runs=1), out="observables/x", chunk_size=4, pool=pool, max_jobs=1
+        )
+    assert path.read_bytes() == before
 
 
 def test_an_ensemble_is_a_list_with_the_right_labels(pool: PersonalPool, path: Path) -> None:

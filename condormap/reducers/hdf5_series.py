@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from .hdf5 import HDF5Rows
 from .hdf5_file import HDF5Writer
-from .series import Places, parts_of
+from .series import Places, failed, kind_of, parts_of
 
 FRAMES = "frames"  # the dataset beside the rows that tells which frame each is of
-
-
-class Label(NamedTuple):
-    """What the rows of a series are of.
-
-    Attributes
-    ----------
-    path : str
-        The trajectory's file; empty where it has none.
-    run, traj : int
-        Its numbers.
-    frames : sequence of int
-        The number of the frame of each row.
-    """
-
-    path: str
-    run: int
-    traj: int
-    frames: Sequence[int]
+_State = tuple[int, list[tuple[int, Any]]]  # the items that are written, as bits; what is to be written
 
 
 class SeriesHDF5(HDF5Writer):
@@ -39,7 +20,8 @@ class SeriesHDF5(HDF5Writer):
     the series. Of results that are dicts there is one for each key, in a group of that name. Beside it ``frames``
     has the number of the frame of each row, and attributes of its group tell ``path``, ``run`` and ``traj``.
     Others can read the file while it grows, with ``h5py.File(path, swmr=True)``; rows that are not there yet, and
-    what is masked, are NaN, or 0 where the numbers are no floats.
+    what is masked, are NaN, or 0 where the numbers are no floats. Where rows come that need a wider type than
+    those before, the file is replaced by one with that type.
 
     Parameters
     ----------
@@ -48,25 +30,17 @@ class SeriesHDF5(HDF5Writer):
     name : str
         The name of the datasets.
     places : Places
-        Where the rows belong.
-    labels : sequence of Label
-        What the rows of each series are of.
+        Where the rows belong, with labels.
     **options
         As for `HDF5Writer`.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        name: str,
-        places: Places,
-        labels: Sequence[Label],
-        **options: Any,
-    ) -> None:
+    needs_rows = True
+
+    def __init__(self, path: str | os.PathLike[str], name: str, places: Places, **options: Any) -> None:
         super().__init__(path, **options)
         self.name = name
         self.places = places
-        self.labels = list(labels)
 
     def zero(self) -> Any:
         """Return the state of no results."""
@@ -79,40 +53,87 @@ class SeriesHDF5(HDF5Writer):
 
     def merge(self, a: Any, b: Any) -> Any:
         """Write the rows of both; return the state without them."""
+        written = a[0] | b[0]
         new = sorted([*a[1], *b[1]], key=lambda pair: pair[0])
-        if not new:
-            return a[0] + b[0], []
-        with self.writing():
-            for item, value in new:
-                self._write(item, parts_of(value))
-        return a[0] + b[0] + sum(int(self.places.n[item]) for item, _ in new), []
+        if new:
+            with self.writing():
+                for item, value in new:
+                    self._write(item, value, written)
+                    written |= 1 << item
+        return written, []
 
-    def _write(self, item: int, parts: dict[str, Any]) -> None:
+    def is_whole(self, state: _State) -> bool:
+        """Tell whether all rows are written."""
+        return state[0] == (1 << len(self.places.n)) - 1
+
+    def _write(self, item: int, value: Any, written: int) -> None:
         import numpy as np
 
-        parts = {part: np.ma.filled(rows, _nothing(rows.dtype)) for part, rows in parts.items()}
+        parts = {part: _plain(rows) for part, rows in parts_of(value).items()}
+        for part, rows in parts.items():
+            if rows.ndim == 0 or len(rows) != self.places.n[item]:
+                raise self._refused(
+                    item, f"an array of shape {rows.shape}{_of(part)}", "one row for each frame"
+                )
         if self._file is None:
             self._create(lambda file: self._add_series(file, parts))
-        series, first = self.places.series[item], int(self.places.first[item])
+        there = self._there(self.places.series[item])
+        if set(there) != set(parts):
+            raise self._refused(
+                item, kind_of(parts.get("", parts)), f"{kind_of(there.get('', there))}, as before it"
+            )
+        wider = {}
         for part, rows in parts.items():
-            where = self._dataset(series, part)
-            data = self._file.get(where)
-            if (
-                data is None
-                or rows.shape[1:] != data.shape[1:]
-                or not np.can_cast(rows.dtype, data.dtype, "safe")
-            ):
-                there = "is not there" if data is None else f"is {data.dtype} of shape {data.shape[1:]}"
-                raise ValueError(
-                    f"the rows of item {item} are {rows.dtype} of shape {rows.shape[1:]}, and the dataset {where}"
-                    f", which was made for the first rows, {there}"
-                )
-            data[first : first + len(rows)] = rows
+            data = there[part]
+            if rows.shape[1:] != data.shape[1:] or not _are_alike(rows.dtype, data.dtype):
+                raise self._refused(item, f"{kind_of(rows)}{_of(part)}", f"{kind_of(data)}, as before it")
+            if not np.can_cast(rows.dtype, data.dtype, "safe"):
+                wider[part] = np.result_type(rows, data.dtype)
+        if wider:
+            self._widen({part: wider.get(part, data.dtype) for part, data in there.items()}, written)
+            there = self._there(self.places.series[item])
+        first = int(self.places.first[item])
+        for part, rows in parts.items():
+            there[part][first : first + len(rows)] = rows.astype(there[part].dtype, copy=False)
+
+    def _there(self, series: int) -> dict[str, Any]:
+        """Return the datasets of a series."""
+        found = self._file[self._dataset(series, "")]
+        return dict(found.items()) if hasattr(found, "items") else {"": found}
+
+    def _refused(self, item: int, what: str, needed: str) -> Exception:
+        return failed(
+            f"the function returned {what} for {self.places.in_words(item)}, and {self.path} needs {needed}. "
+            "Other rows are written there as they were computed; mend the function, remove the file and the map, "
+            "and call compute_observable again",
+            "merge",
+        )
+
+    def _widen(self, dtypes: dict[str, Any], written: int) -> None:
+        """Replace the file by one of other types, with the rows of the items that are written."""
+        import numpy as np
+
+        before = self._file
+
+        def fill(file: Any) -> None:
+            like = {}
+            for part, dtype in dtypes.items():
+                like[part] = np.empty((1, *before[self._dataset(0, part)].shape[1:]), dtype)
+            self._add_series(file, like)
+            for item, n in enumerate(self.places.n):
+                if written >> item & 1:
+                    first = int(self.places.first[item])
+                    for part, dtype in dtypes.items():
+                        name = self._dataset(self.places.series[item], part)
+                        file[name][first : first + n] = before[name][first : first + n].astype(dtype)
+
+        self._create(fill)
+        before.close()
 
     def _add_series(self, file: Any, parts: dict[str, Any]) -> None:
         import numpy as np
 
-        for number, (label, n) in enumerate(zip(self.labels, self.places.lengths, strict=True)):
+        for number, (label, n) in enumerate(zip(self.places.labels, self.places.lengths, strict=True)):
             group = file.require_group(self._group(number))
             group.attrs.update(path=label.path, run=label.run, traj=label.traj)
             group.create_dataset(FRAMES, data=np.asarray(label.frames, np.int64))
@@ -137,9 +158,24 @@ class SeriesHDF5(HDF5Writer):
         return self.places.one_or_all(found)
 
 
-def _nothing(dtype: Any) -> Any:
-    """Return what stands in a file where an array is masked."""
-    return float("nan") if dtype.kind == "f" else dtype.type()
+def _plain(rows: Any) -> Any:
+    """Return rows as an array, with what stands in a file where they are masked."""
+    import numpy as np
+
+    rows = rows if isinstance(rows, np.ma.MaskedArray) else np.asarray(rows)
+    return np.ma.filled(rows, float("nan") if rows.dtype.kind == "f" else rows.dtype.type())
+
+
+def _are_alike(one: Any, other: Any) -> bool:
+    """Tell whether a type has room for both."""
+    numbers = "biufc"
+    return bool(
+        one == other or one.kind == other.kind == "S" or (one.kind in numbers and other.kind in numbers)
+    )
+
+
+def _of(part: str) -> str:
+    return f" in {part!r}" if part else ""
 
 
 def _shape(found: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .arrays import Concatenate
@@ -11,8 +11,37 @@ from .basic import Collect
 from .combined import Several
 from .histograms import Histogram, Histogram2D
 from .moments import _Moments
-from .numbers import Sum
+from .numbers import Min, Sum
 from .protocol import Function, Reducer
+
+
+class Label(NamedTuple):
+    """What the rows of a series are of.
+
+    Attributes
+    ----------
+    path : str
+        The trajectory's file; empty where it has none.
+    run, traj : int
+        Its numbers.
+    frames : sequence of int
+        The number of the frame of each row.
+    in_run : bool
+        The file has several trajectories, in runs.
+    """
+
+    path: str
+    run: int
+    traj: int
+    frames: Sequence[int]
+    in_run: bool = False
+
+    def in_words(self, first: int, n: int) -> str:
+        """Return which frames some rows are of: ``10 frames (100 to 109) of run.xtc``."""
+        begin, end = self.frames[first], self.frames[first + n - 1]
+        what = f"frame {begin}" if n == 1 else f"{n} frames ({begin} to {end})"
+        where = self.path or f"trajectory {self.traj} in memory"
+        return f"{what} of {where}" + (f", run {self.run}, trajectory {self.traj}" if self.in_run else "")
 
 
 class Places(NamedTuple):
@@ -30,6 +59,8 @@ class Places(NamedTuple):
         and how many they are.
     is_one : bool
         There is one series, whose value stands by itself and not in a list.
+    labels : sequence of Label
+        What the rows of each series are of.
     """
 
     lengths: tuple[int, ...]
@@ -37,15 +68,37 @@ class Places(NamedTuple):
     first: Any
     n: Any
     is_one: bool = False
+    labels: Sequence[Label] = ()
 
     def one_or_all(self, values: list[Any]) -> Any:
         """Return the values of all series, or that of the only one."""
         return values[0] if self.is_one else values
 
+    def in_words(self, item: int) -> str:
+        """Return which frames an item has."""
+        if not self.labels:
+            return f"item {item}"
+        label: Label = self.labels[self.series[item]]
+        return label.in_words(int(self.first[item]), int(self.n[item]))
+
 
 def parts_of(value: Any) -> dict[str, Any]:
     """Return the arrays that a value consists of: a dict has several, an array only itself, without a name."""
     return value if isinstance(value, dict) else {"": value}
+
+
+def kind_of(value: Any) -> str:
+    """Return what the rows of a value are, in words."""
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(repr, value))}"
+    return f"rows of {value.dtype} of shape {value.shape[1:]}"
+
+
+def failed(message: str, stage: str) -> Exception:
+    """Return an error that says itself what to do."""
+    from ..errors import ReduceError  # here, for a job need not have condormap
+
+    return ReduceError(message, stage=stage)
 
 
 class Rows(Collect):
@@ -60,24 +113,43 @@ class Rows(Collect):
         Where the rows belong.
     """
 
+    needs_rows = True
+
     def __init__(self, places: Places) -> None:
         self.places = places
 
     def finish(self, state: list[tuple[int, Any]]) -> Any:
         """Return the array, or the list of arrays."""
-        lengths, series, first, *_ = self.places
-        pieces: list[list[tuple[int, Any]]] = [[] for _ in lengths]
-        for item, value in state:
-            pieces[series[item]].append((int(first[item]), value))
-        wholes = [self._whole(parts, n) for parts, n in zip(pieces, lengths, strict=True)]
+        pieces: list[list[tuple[int, Any]]] = [[] for _ in self.places.lengths]
+        for item, value in sorted(state, key=lambda piece: (self.places.first[piece[0]], piece[0])):
+            pieces[self.places.series[item]].append((item, value))
+        wholes = [self._whole(parts, n) for parts, n in zip(pieces, self.places.lengths, strict=True)]
         return self.places.one_or_all(wholes)
 
     def _whole(self, pieces: list[tuple[int, Any]], n: int) -> Any:
         """Return the rows of one series."""
-        pieces.sort(key=lambda piece: piece[0])
         names = list(parts_of(pieces[0][1])) if pieces else [""]
-        found = {name: _joined([(at, parts_of(value)[name]) for at, value in pieces], n) for name in names}
+        for one in pieces:
+            if set(parts_of(one[1])) != set(names):
+                raise self._unlike(pieces[0], one)
+        found = {}
+        for name in names:
+            arrays = [(item, parts_of(value)[name]) for item, value in pieces]
+            for one in arrays:
+                if one[1].shape[1:] != arrays[0][1].shape[1:]:
+                    raise self._unlike(arrays[0], one, name)
+            found[name] = _joined([(int(self.places.first[item]), rows) for item, rows in arrays], n)
         return found.get("", found)
+
+    def _unlike(self, one: tuple[int, Any], other: tuple[int, Any], name: str = "") -> Exception:
+        of = f" in {name!r}" if name else ""
+        return failed(
+            f"the function returned {kind_of(one[1])}{of} for {self.places.in_words(one[0])}, and "
+            f"{kind_of(other[1])} for {self.places.in_words(other[0])}: as one array they must be alike. All that "
+            "the jobs computed is kept: m.set_reducer(condormap.reducers.Collect()).result() is a list of what "
+            "the function returned for each chunk",
+            "finish",
+        )
 
 
 def _joined(pieces: list[tuple[int, Any]], n: int) -> Any:
@@ -85,12 +157,6 @@ def _joined(pieces: list[tuple[int, Any]], n: int) -> Any:
     import numpy as np
 
     arrays = [array for _, array in pieces]
-    for at, array in pieces:
-        if array.shape[1:] != arrays[0].shape[1:]:
-            raise ValueError(
-                f"from row {at} on there are rows of shape {array.shape[1:]}, and those before have the shape "
-                f"{arrays[0].shape[1:]}: all rows of a series must have the same"
-            )
     masked = any(isinstance(array, np.ma.MaskedArray) for array in arrays)
     if pieces and sum(map(len, arrays)) == n:
         return np.ma.concatenate(arrays) if masked else np.concatenate(arrays)  # type: ignore[no-untyped-call]
@@ -116,6 +182,8 @@ class EachRow(Reducer):
         Where the rows belong.
     """
 
+    needs_rows = True
+
     def __init__(self, reducer: Any, places: Places) -> None:
         self.reducer = reducer
         self.places = places
@@ -139,7 +207,15 @@ class EachRow(Reducer):
         """Return the state with the rows of one more result."""
         row = self.before[self.places.series[index]] + int(self.places.first[index])
         for number, each in enumerate(_rows(value), row):
-            state = self.reducer.add(state, number, each)
+            try:
+                state = self.reducer.add(state, number, each)
+            except Exception as error:
+                raise failed(
+                    f"the reducer failed in add(), with row {number - row} of what the function returned for "
+                    f"{self.places.in_words(index)}: {type(error).__name__}: {error}. Mend the reducer or the "
+                    "function, and call compute_observable again",
+                    "add",
+                ) from error
         return state
 
     def merge(self, a: Any, b: Any) -> Any:
@@ -184,4 +260,13 @@ def needs_rows(reducer: Any) -> bool:
     """Tell whether what `by_row` returned needs results that have the rows of their place."""
     if isinstance(reducer, Several):
         return any(needs_rows(each) for each in reducer.reducers)
-    return isinstance(reducer, Rows | EachRow) or getattr(reducer, "over", "") == "rows"
+    return getattr(reducer, "needs_rows", False) or getattr(reducer, "over", "") == "rows"
+
+
+def needs_arrays(reducer: Any) -> bool:
+    """Tell whether what `by_row` returned can't be given dicts."""
+    if isinstance(reducer, Several):
+        return any(needs_arrays(each) for each in reducer.reducers)
+    if isinstance(reducer, EachRow):
+        return needs_arrays(reducer.reducer)
+    return isinstance(reducer, Sum | Min | _Moments | Histogram | Histogram2D | Concatenate)

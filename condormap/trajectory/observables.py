@@ -12,16 +12,16 @@ import numpy as np
 from ..capacity import jobs_at_once
 from ..catalog import remove_finished
 from ..condor import connect
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, ReduceError
 from ..mapping import condormap
 from ..merging.value import checked_reducer
 from ..options import JobOptions, make_options
 from ..payload.serialize import describe_function
 from ..pool.choose import choose_pool
-from ..reducers.hdf5_series import Label, SeriesHDF5
-from ..reducers.series import Places, Rows, by_row, needs_rows
+from ..reducers.hdf5_series import SeriesHDF5
+from ..reducers.series import Label, Places, Rows, by_row, needs_arrays, needs_rows
 from .described import Described
-from .observing import Observe
+from .observing import Kind, Observe
 from .trajectory import Trajectory
 from .wepy_observables import OBSERVABLES, WepyObservables
 
@@ -117,7 +117,9 @@ def compute_observable(
     data.check_unchanged()
     chunks = _chunks(func, data, chunk_size, options, job)
     reducer = _reducer(func, data, chunks, reduce, out)
-    observe = Observe(func, data.reader, rows=needs_rows(reducer), parts=reduce is not None)
+    observe = Observe(
+        func, data.reader, rows=needs_rows(reducer), parts=reduce is not None, kind=_kind(reducer)
+    )
     size = max(chunk.n_out for chunk in chunks)
     observe.is_called(f"{describe_function(func)} of {size} frames")  # by that the times of jobs are known
     m = condormap(observe, chunks, reduce=reducer, **options)
@@ -126,9 +128,10 @@ def compute_observable(
     try:
         value = m.result()
     except BaseException as error:
+        again = "" if isinstance(error, ReduceError) else "then m.retry() runs again what failed, and "
         error.add_note(
-            f"condormap: the map {m.tag!r} keeps what was computed: m = condormap.load({m.tag!r}), then m.retry() "
-            f"runs again what failed, and m.result() goes on; condormap.remove({m.tag!r}) removes it"
+            f"condormap: the map {m.tag!r} keeps what was computed: m = condormap.load({m.tag!r}), {again}"
+            f"m.result() goes on; condormap.remove({m.tag!r}) removes it"
         )
         raise
     if options.get("tag") is None:
@@ -161,12 +164,17 @@ def _chunks(
 
 
 def _reducer(func: Any, data: Described, chunks: list[Chunk], reduce: Any, out: Any) -> Reducer:
+    labels = [
+        Label(each.path, each.run, each.traj, each.frames, each.format == "wepy")
+        for each in data.trajectories
+    ]
     places = Places(
         data.n_frames,
         np.array([chunk.source for chunk in chunks]),
         np.array([chunk.out_start for chunk in chunks]),
         np.array([chunk.n_out for chunk in chunks]),
         data.is_one,
+        labels,
     )
     if out is not None:
         return _writer(data, places, out)
@@ -175,8 +183,13 @@ def _reducer(func: Any, data: Described, chunks: list[Chunk], reduce: Any, out: 
     return Rows(places) if reduce is None else by_row(checked_reducer(reduce), places)
 
 
+def _kind(reducer: Any) -> Kind:
+    if isinstance(reducer, SeriesHDF5):
+        return "observable" if isinstance(reducer, WepyObservables) else "dataset"
+    return "array" if needs_arrays(reducer) else "any"
+
+
 def _writer(data: Described, places: Places, out: Any) -> Reducer:
-    labels = [Label(each.path, each.run, each.traj, each.frames) for each in data.trajectories]
     path, name = out if isinstance(out, tuple) and len(out) == 2 else (out, "data")
     if not isinstance(path, str | os.PathLike) or not isinstance(name, str):
         raise InvalidInputError(f"out must be a path, or a path and the name of a dataset, not {out!r}")
@@ -187,5 +200,5 @@ def _writer(data: Described, places: Places, out: Any) -> Reducer:
                 f"out={text!r} is for the WepyHDF5 file that the data are of, and these are of none: give the "
                 f"path of an HDF5 file (that in the folder {OBSERVABLES} as './{text}'). Nothing was submitted"
             )
-        return WepyObservables(text.removeprefix(f"{OBSERVABLES}/"), places, labels)
-    return SeriesHDF5(path, name, places, labels)
+        return WepyObservables(text.removeprefix(f"{OBSERVABLES}/"), places)
+    return SeriesHDF5(path, name, places)

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import InvalidInputError
 from ..reducers.hdf5 import HDF5Rows
-from ..reducers.hdf5_series import Label, SeriesHDF5
-from ..reducers.series import Places
+from ..reducers.hdf5_series import SeriesHDF5
+from ..reducers.series import Label, Places
 from .formats.hdf5 import opened
 from .formats.wepy import length
 
@@ -32,9 +32,7 @@ class WepyObservables(SeriesHDF5):
     name : str
         The observable's name.
     places : Places
-        Where the rows belong.
-    labels : sequence of Label
-        What the rows of each series are of.
+        Where the rows belong, with labels.
 
     Raises
     ------
@@ -43,11 +41,11 @@ class WepyObservables(SeriesHDF5):
         than that of the file, or the file cannot be written.
     """
 
-    def __init__(self, name: str, places: Places, labels: Sequence[Label]) -> None:
-        self.home = labels[0].path
+    def __init__(self, name: str, places: Places) -> None:
+        self.home = places.labels[0].path
         if not name or "/" in name:
             raise InvalidInputError(f"an observable's name has no slash: {name!r}. Nothing was submitted")
-        super().__init__(f"{self.home}.{name}.partial.h5", name, places, labels)
+        super().__init__(f"{self.home}.{name}.partial.h5", name, places)
         self._check()
 
     def _check(self) -> None:
@@ -55,7 +53,7 @@ class WepyObservables(SeriesHDF5):
             raise InvalidInputError(f"{self.home} can't be written, so no observable can be added to it")
         self.is_sparse = False
         with opened(self.home) as file:
-            for label in self.labels:
+            for label in self.places.labels:
                 if self._target(label) in file:
                     raise InvalidInputError(
                         f"{self.home} has an observable {self.name!r} of run {label.run}, trajectory {label.traj}"
@@ -72,18 +70,10 @@ class WepyObservables(SeriesHDF5):
     def _target(self, label: Label) -> str:
         return f"runs/{label.run}/trajectories/{label.traj}/{OBSERVABLES}/{self.name}"
 
-    def add(self, state: Any, index: int, value: Any) -> Any:
-        """Return the state with one more result."""
-        if isinstance(value, dict):
-            raise TypeError("a dict of arrays can't be one observable: return one array")
-        if value.dtype.kind not in "biufc":
-            raise TypeError(f"an observable's values are numbers, not {value.dtype}")
-        return super().add(state, index, value)
-
     def finish(self, state: Any) -> Any:
         """Write what is not written yet; when all is, move it into the file. Return where the rows are."""
-        n_written, _ = state = self.merge((state[0], list(state[1])), (0, []))
-        if n_written < sum(self.places.lengths):
+        state = self.merge((state[0], list(state[1])), (0, []))
+        if not self.is_whole(state):
             return super().finish(state)
         if os.path.exists(self.path):
             self._move()
@@ -93,7 +83,7 @@ class WepyObservables(SeriesHDF5):
         import h5py
 
         with self.writing(), h5py.File(self.home, "r+") as file:
-            for number, label in enumerate(self.labels):
+            for number, label in enumerate(self.places.labels):
                 target = self._target(label)
                 if target in file:  # of an earlier try, that was killed
                     del file[target]
@@ -124,7 +114,7 @@ class WepyObservables(SeriesHDF5):
     def _found(self) -> Any:
         found = []
         with opened(self.home) as file:
-            for label in self.labels:
+            for label in self.places.labels:
                 target = self._target(label)
                 if target not in file or file[target].attrs.get(_OURS) != self.id:
                     raise FileNotFoundError(f"{self.home} no longer has the {target} of this map")
