@@ -62,15 +62,14 @@ class Trajectory(Described):
         given = _as_list(trajectory)
         self.is_one = _is_one(trajectory)
         stride = check_stride(stride)
-        described = [_describe(each) for each in given]
+        choices = frames_of_each(frames, len(given))
+        described = [_describe(*each, stride) for each in zip(given, choices, strict=True)]
         infos = [info for info, _ in described]
         own = next((info.topology for info in infos if info.topology is not None), None)
         whole = own() if top is None and own is not None else parse_topology(top)
         self.trajectories = tuple(
             _source(number, info, each, choice, stride, unitcell)
-            for number, ((info, each), choice) in enumerate(
-                zip(described, frames_of_each(frames, len(given)), strict=True)
-            )
+            for number, ((info, each), choice) in enumerate(zip(described, choices, strict=True))
         )
         n_atoms = infos[0].n_atoms
         for info, source in zip(infos, self.trajectories, strict=True):
@@ -110,7 +109,7 @@ def _as_list(trajectory: Any) -> list[Any]:
     return given
 
 
-def _describe(given: Any) -> tuple[Info, Any]:
+def _describe(given: Any, choice: Any, stride: int | None) -> tuple[Info, Any]:
     """Return what a trajectory has, and it: one in memory, or the absolute path and the stat of a file."""
     if hasattr(given, "xyz"):
         return Info(
@@ -121,7 +120,7 @@ def _describe(given: Any) -> tuple[Info, Any]:
     path = str(absolute(given))
     stat = stat_of(path)
     try:
-        info = format_of(name_of(path)).describe(path)
+        info = format_of(name_of(path)).describe(path, lambda n: chosen_frames(choice, stride, n, path)[0])
     except OSError as error:
         raise TrajectoryInputError(
             f"{path} can't be read: {error.strerror}. Nothing was submitted", path=path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from ...errors import TrajectoryInputError
@@ -17,7 +18,7 @@ class Info(NamedTuple):
     n_frames, n_atoms : int
         How many.
     has_cells : bool
-        Whether it has unit cells.
+        Whether it has unit cells; where only a look at a frame tells: whether the first wanted one has.
     offsets : array of int or None
         Where each frame begins; None where that is known without looking.
     topology : callable or None
@@ -54,6 +55,10 @@ class Arrays(NamedTuple):
     angles: Any
 
 
+#: Of how many frames a file has, the first of those that are wanted; it raises what is wrong with the choice.
+First = Callable[[int], int]
+
+
 class Format(Protocol):
     """What each module of a format has.
 
@@ -61,7 +66,7 @@ class Format(Protocol):
     file of some frames, and where these begin in it; None where it would have more than `most` bytes.
     """
 
-    def describe(self, path: str) -> Info:
+    def describe(self, path: str, first: First) -> Info:
         """Return what a file has."""
 
     def read(self, path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:

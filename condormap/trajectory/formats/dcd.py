@@ -12,21 +12,21 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ...errors import TrajectoryDamagedError, TrajectoryInputError
-from . import Arrays, Info
+from . import Arrays, First, Info
 from .records import Layout, read_records
 
 _N_FRAMES_AT = 8  # in the header
 _ANGSTROM = np.float32(0.1)  # nm
 
 
-def describe(path: str) -> Info:
+def describe(path: str, first: First) -> Info:
     """Return what a file has."""
     with open(path, "rb") as file:
         layout = read_layout(file, path)
         has_cells = False
         if layout.n_frames:
-            first = read_records(file, path, layout.start, layout.record, np.arange(1))
-            has_cells = "cell" in layout.record.names and bool(np.any(_cells(first)[0]))
+            records = _read(file, path, layout, np.array([first(layout.n_frames)]))
+            has_cells = "cell" in layout.record.names and bool(np.any(_cells(records)[0]))
     return Info(layout.n_frames, layout.n_atoms, has_cells)
 
 
@@ -40,7 +40,7 @@ def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
         step = max(1, (16 << 20) // layout.record.itemsize)  # a few MB at once beside the result
         for begin in range(0, len(frames), step):
             part = slice(begin, begin + step)
-            records = read_records(file, path, layout.start, layout.record, frames[part])
+            records = _read(file, path, layout, frames[part])
             for k, axis in enumerate("xyz"):
                 xyz[part, :, k] = records[axis] if atoms is None else records[axis][:, atoms]
             if cells is not None:
@@ -58,8 +58,32 @@ def cut(path: str, frames: Any, offsets: Any, most: int | None) -> tuple[Any, No
         file.seek(0)
         head = np.frombuffer(file.read(layout.start), np.uint8).copy()
         head[_N_FRAMES_AT : _N_FRAMES_AT + 4].view(layout.record["x_size"])[0] = len(frames)
-        records = read_records(file, path, layout.start, layout.record, frames)
+        records = _read(file, path, layout, frames)
     return np.concatenate([head, records.view(np.uint8)]), None
+
+
+def _read(file: BinaryIO, path: str, layout: Layout, frames: Any) -> Any:
+    """Return some frames, whose blocks are seen to stand between two copies of their size.
+
+    Raises
+    ------
+    TrajectoryDamagedError
+        Those of one do not, so what is there is no frame; or the file ends before it.
+    """
+    records = read_records(file, path, layout.start, layout.record, frames)
+    wrong = np.zeros(len(records), bool)
+    for axis in layout.record.names[1::3]:
+        size = layout.record[axis].itemsize
+        wrong |= (records[f"{axis}_size"] != size) | (records[f"{axis}_end"] != size)
+    if wrong.any():
+        frame = int(frames[wrong.argmax()])
+        raise TrajectoryDamagedError(
+            f"{path}: frame {frame} is damaged: its numbers do not stand between two copies of their size in "
+            "bytes, as Fortran writes them. Leave such frames out (frames=), or write the file anew",
+            path=path,
+            frame=frame,
+        )
+    return records
 
 
 def _cells(records: Any) -> tuple[Any, Any]:

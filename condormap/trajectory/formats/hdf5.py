@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import TrajectoryDamagedError, TrajectoryInputError
 from ..topology import StoredTopology
-from . import Arrays, Info
+from . import Arrays, First, Info
 from .records import runs
 from .units import ANGLE, LENGTH, TIME, factor
 
@@ -97,7 +97,7 @@ def rows_of(dataset: Any, path: str, rows: Any, columns: Any = None) -> Any:
     return found
 
 
-def describe(path: str) -> Info:
+def describe(path: str, first: First) -> Info:
     """Return what a file has."""
     with opened(path) as file:
         if "coordinates" not in file:

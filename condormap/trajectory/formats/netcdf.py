@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ...errors import TrajectoryDamagedError
-from . import Arrays, Info
+from . import Arrays, First, Info
 from .records import Layout, read_records
 
 _TYPES = {1: ">i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8"}
@@ -21,14 +21,15 @@ _PIECE = 16 << 20  # bytes that are read at once beside the result
 _STREAMING = 0xFFFFFFFF
 
 
-def describe(path: str) -> Info:
+def describe(path: str, first: First) -> Info:
     """Return what a file has."""
     with open(path, "rb") as file:
         layout = read_layout(file, path)
         has_cells = False
         if layout.n_frames and {"cell_lengths", "cell_angles"} <= set(layout.record.names):
-            first = read_records(file, path, layout.start, layout.record, np.arange(1))
-            has_cells = bool(first["cell_lengths"].any())
+            frames = np.array([first(layout.n_frames)])
+            records = read_records(file, path, layout.start, layout.record, frames)
+            has_cells = bool(records["cell_lengths"].any())
     return Info(layout.n_frames, layout.n_atoms, has_cells)
 
 

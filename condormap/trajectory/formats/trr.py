@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from . import Arrays, Info, xdr
+from . import Arrays, First, Info, xdr
 from .xdr import Head
 
 # Magic, length of a name (twice), the name; the sizes of box, coordinates... in bytes; atoms, step, two more.
@@ -16,7 +16,7 @@ _LONGEST_BOX = 72
 HEAD_SIZE = _HEAD.size + 2 * 8 + _LONGEST_BOX  # time and lambda, and the box
 
 
-def describe(path: str) -> Info:
+def describe(path: str, first: First) -> Info:
     """Return what a file has."""
     return xdr.describe(path, parse, HEAD_SIZE)
 

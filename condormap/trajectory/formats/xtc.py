@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from . import Arrays, Info, xdr
+from . import Arrays, First, Info, xdr
 from .xdr import Head
 
 _HEAD = struct.Struct(">iiif36si")  # magic, atoms, step, time, box, atoms
@@ -18,7 +18,7 @@ _FEW = 9  # atoms, or less, are not compressed
 _NO_BOX = bytes(36)
 
 
-def describe(path: str) -> Info:
+def describe(path: str, first: First) -> Info:
     """Return what a file has."""
     return xdr.describe(path, parse, HEAD_SIZE)
 
