@@ -133,10 +133,10 @@ def test_a_map_of_which_too_many_items_fail_is_stopped_with_one_error(
             raise ValueError(x)
         return x if x < 2 else gate.wait()
 
-    m = condormap(function, range(60), pool=pool, chunksize=7, max_failures=3)
+    m = condormap(function, range(60), pool=pool, chunksize=7, max_failures=4)
     with pytest.raises(
         TooManyFailuresError,
-        match=r"4 of 60 items failed \(max_failures=3\).*The first: item 2, ValueError: 2",
+        match=r"4 of 60 items failed \(max_failures=4\).*The first: item 2, ValueError: 2",
     ) as caught:
         waiting(m, timeout=60)
     assert type(caught.value.__cause__) is ValueError

@@ -6,6 +6,7 @@ import os
 import random
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -94,16 +95,20 @@ def test_a_job_that_uses_more_memory_than_it_asked_for_is_held(pool: PersonalPoo
 
 
 def test_one_item_jobs_in_a_row_start_at_once(pool: PersonalPool, tmp_path: Path) -> None:
-    seconds = []
+    seconds, of_python = [], []
     for number in range(15):
         folder = tmp_path / str(number)
         folder.mkdir()
         began = time.monotonic()
         submit(pool, folder, ["executable = /bin/true", "request_memory = 100", "request_disk = 1000"])
         until(lambda log=folder / "log": "Job terminated" in log.read_text(), seconds=20)  # type: ignore[misc]
-        seconds.append(time.monotonic() - began)
-    # About 0.15 s here; a knob too few and it is 1 s or more.
-    assert statistics.median(seconds) < 0.6
+        ended = time.monotonic()
+        seconds.append(ended - began)
+        subprocess.run([sys.executable, "-c", "import asyncio"], check=True)
+        of_python.append(time.monotonic() - ended)
+    # About 0.15 s, twice what Python takes to start; a knob too few and it is 1 s or more. On a busy machine the
+    # first grows with the second, and by itself tells nothing.
+    assert statistics.median(seconds) < max(0.6, 5 * statistics.median(of_python))
 
 
 @pytest.mark.parametrize("cpus", [1, 3, 64])

@@ -555,9 +555,7 @@ def test_what_is_finished_is_on_disk_while_a_later_item_is_computed(make: Make, 
     work = make(blocking(notes), range(5))
     with work.started() as process:
         until(lambda: notes.read_text().split() == ["0", "1", "2", "3"])
-        before = time.monotonic()
-        until(lambda: work.read().ledger.n_finished == 3)
-        assert time.monotonic() - before < 1.0  # 0.2 s, and a busy machine
+        until(lambda: work.read().ledger.n_finished == 3)  # while item 3 never ends
         kill_all(process)
     assert bytes(work.read().ledger.states) == b"rrr\0\0"
 
@@ -578,10 +576,8 @@ def test_a_job_that_is_told_to_leave_writes_what_it_has(make: Make, notes: Path)
     work = make(blocking(notes), range(5))
     with work.started() as process:
         until(lambda: notes.read_text().split() == ["0", "1", "2", "3"])
-        before = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(SOON) == 143
-        assert time.monotonic() - before < 2
+        assert process.wait(8) == 143  # a pool that gives it no more than 10 s does not kill it
     assert bytes(work.read().ledger.states) == b"rrr\0\0"
     assert work.headers()[-1]["kind"] == "end"
     assert not work.headers()[-1]["complete"]
