@@ -29,7 +29,7 @@ from condormap.folders.store import new_record, write_record
 from condormap.in_job.payload import chunk_file, write_frame
 from condormap.options import JobOptions
 from condormap.payload.transfer import Transfer
-from condormap.preparing import write_submission
+from condormap.preparing import write_submissions
 from condormap.state.tracking import JobTable
 from condormap.submission import Submission, note_cluster
 
@@ -87,7 +87,9 @@ def write_map(folder: Path, address: PoolAddress, n_jobs: int) -> Submission:
     write_record(folder, record)
     chunks = [range(item, item + 1) for item in range(n_jobs)]
     shared = Transfer(False, "nothing is run")
-    submission = write_submission(folder, folder, record, chunks, JobOptions(), slots=300, transfer=shared)
+    (submission,) = write_submissions(
+        folder, folder, record, chunks, JobOptions(), slots=300, transfer=shared
+    )
     write_log(record.log(folder), submission.id, n_jobs)
     start = {"kind": "start", "attempt": 0, "job": "78.0", "host": "node001", "python": "3.13.1"}
     for item in range(n_jobs):

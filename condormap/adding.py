@@ -10,15 +10,18 @@ from .capacity import jobs_at_once
 from .condor import Action
 from .errors import InvalidInputError
 from .folders.locks import locked
+from .holds import NOT_SUBMITTED
 from .open_map import OpenMap
 from .options import JobOptions
+from .payload.carried import has_carried
 from .payload.chunks import plan_chunks
 from .payload.item_store import write_items
 from .payload.serialize import modules_by_value, pickled_by_value
 from .payload.transfer import Transfer, decide
 from .status import ItemState
 from .steering import FAILED, Steering, changed_options
-from .submitting import add_submission
+from .submitting import add_submissions
+from .waves import free_copies, give_up
 
 
 class Adding:
@@ -49,10 +52,12 @@ class Adding:
                 return
             self._map.state.ledger.next_code()  # refuses one retry too many
             slots, transfer = jobs_at_once(self._map.condor, options), decide(self._map.condor, options)
-            if held_jobs:  # before: no item may have two jobs
-                self._map.condor.act(
-                    Action.REMOVE, jobs=held_jobs, reason="its items are retried in another job"
-                )
+            reason = "its items are retried in another job"  # before: no item may have two jobs
+            if NOT_SUBMITTED in held_jobs:
+                give_up(self._map, reason)
+                held_jobs.remove(NOT_SUBMITTED)
+            if held_jobs:
+                self._map.condor.act(Action.REMOVE, jobs=held_jobs, reason=reason)
             self._submit(range(len(chosen)), chunksize, options, slots, transfer, lock, selection=chosen)
 
     def extend(
@@ -94,7 +99,7 @@ class Adding:
         planned = plan_chunks(len(positions), chunksize=chunksize, slots=slots, seconds=seconds)
         chunks = [positions[chunk.start : chunk.stop] for chunk in planned]
         path, record, condor = self._map.path, self._map.record, self._map.condor
-        submission = add_submission(
+        submissions = add_submissions(
             path,
             record,
             chunks,
@@ -104,8 +109,10 @@ class Adding:
             slots=slots,
             transfer=transfer,
             selection=selection,
+            taken=free_copies(self._map.state) if has_carried(path) else 0,
         )
-        self._map.state.note(submission)
+        for submission in submissions:
+            self._map.state.note(submission)
 
     def _chosen(self, items: Iterable[int] | None, *, include_held: bool) -> list[int]:
         """Return the items to retry, or refuse those that are not over."""

@@ -17,6 +17,7 @@ from .report.progress import Progress
 from .state.map_state import MapState
 from .status import ItemState
 from .waiting import Waiter
+from .waves import Waves
 
 _EVERY = 1.0  # seconds between two counts of the items whose jobs died, for which all jobs are looked at
 _REMOVAL = 60.0  # seconds that the removed jobs may take to end
@@ -37,6 +38,8 @@ class Breaker(Waiter):
         Is told when the wait is over.
     meanwhile : callable
         Is called at each look: what else there is to do.
+    waves : Waves
+        What goes on with what waits for room.
     """
 
     def __init__(
@@ -50,12 +53,14 @@ class Breaker(Waiter):
         errors: Callable[[], dict[int, BaseException]],
         ended: Callable[[], None],
         meanwhile: Callable[[], None],
+        waves: Waves,
     ) -> None:
         super().__init__(state, condor, options, progress)
         self._remove = remove
         self._errors = errors
         self._ended = ended
         self._meanwhile = meanwhile
+        self._waves = waves
         self._next_count = 0.0
 
     def __exit__(self, *error: object) -> None:
@@ -72,12 +77,15 @@ class Breaker(Waiter):
         PreflightError
             A job could not load the function, so the rest of the map was removed.
         """
-        hopeless = False
+        hopeless, is_first = False, True
 
         def look() -> bool:
-            nonlocal hopeless
+            nonlocal hopeless, is_first
             hopeless = self._is_hopeless()
             self._meanwhile()
+            if not hopeless:
+                self._waves.look(anew=is_first)
+            is_first = False
             return hopeless or condition()
 
         found = super().until(look, until)

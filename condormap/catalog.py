@@ -106,7 +106,8 @@ def remove_finished(tag: str, state: MapState) -> None:
     """
     ended = time.monotonic()
     until = ended + _LAST_EVENTS
-    while not all(each.cluster in state.jobs.gone for each in state.submissions):
+    clusters = [each.cluster for each in state.submissions if each.cluster is not None]
+    while not all(cluster in state.jobs.gone for cluster in clusters):
         now = time.monotonic()
         if state.poll() or state.jobs.live:
             ended = now

@@ -30,6 +30,7 @@ from .steering import Steering
 from .submitting import complete
 from .times import deadline
 from .waiting import Waiter
+from .waves import Waves
 
 if TYPE_CHECKING:
     from .jobs.group import JobGroup
@@ -67,6 +68,7 @@ class CondorMap:
         open_map = OpenMap(path, record, self._condor, self._state)
         self._steering = Steering(open_map, self._patient_waiter)
         self._adding = Adding(open_map, self._steering)
+        self._waves = Waves(open_map)
         kept = record.reduce != "discard"
         self._results = Results(
             path, self._state, self._waiter, with_input=with_input, kept=kept, inputs=self._inputs
@@ -78,6 +80,8 @@ class CondorMap:
             counts = ", ".join(f"{n} {state.value}" for state, n in sorted(self.status.items()))
         except CondormapError as error:
             counts = f"unknown, {type(error).__name__}"
+        if n_waiting := self._state.n_unsubmitted():
+            counts += f"; {n_waiting} of them wait for room"
         name, what = type(self).__name__, self._record.function
         return f"<{name} {self.tag}: {what} over {len(self)} items: {counts or 'finished'}>"
 
@@ -280,6 +284,7 @@ class CondorMap:
             errors=self._results.errors,
             ended=self._note_time,
             meanwhile=self._value.merge,
+            waves=self._waves,
         )
 
     def _note_time(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from .errors import JobHeldError
 from .more_memory import is_for_memory
 from .status import hold_advice, hold_in_words
 
@@ -29,6 +30,8 @@ _ENOUGH = 1.25  # times what was used
 ATTRIBUTES = "ClusterId ProcId ResidentSetSize MemoryProvisioned DiskUsage RequestDisk".split()
 
 Items = range | tuple[int, ...]
+#: What stands for the id of jobs that wait for room, and were not submitted.
+NOT_SUBMITTED = "not submitted"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Hold:
     Attributes
     ----------
     job : str
-        ``"cluster.proc"``, or the cluster.
+        ``"cluster.proc"``, or the cluster, or `NOT_SUBMITTED`.
     items : range or tuple of int
         The items without an outcome that wait for it.
     code, subcode : int
@@ -97,6 +100,13 @@ def hold(info: HoldInfo, items: Items, ad: Mapping[str, Any]) -> Hold:
     elif reason:
         words += f" ({reason.rstrip('.')})"
     return Hold(job, items, code, subcode, reason, words, advice(code, subcode, asked, used))
+
+
+def hold_of_waiting(items: Items, error: BaseException | None) -> Hold:
+    """Return what is to be said of jobs that wait for room and are not submitted for now."""
+    code = error.code if isinstance(error, JobHeldError) else 0
+    words = str(error).partition("; ")[0]
+    return Hold(NOT_SUBMITTED, items, code, 0, str(error), words, "m.release(), or m.remove()")
 
 
 def advice(code: int, subcode: int, asked: int = 0, used: int = 0) -> str:

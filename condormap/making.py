@@ -22,7 +22,7 @@ from .payload.transfer import Transfer, decide
 from .plan import Plan, plan_of, room_for
 from .pool.choose import choose_pool
 from .pool.personal import PersonalPool
-from .preparing import write_submission
+from .preparing import write_submissions
 from .report.progress import check_wanted
 from .submitting import submit_or_discard
 
@@ -163,14 +163,14 @@ def make_map(
                 return plan_of(new.folder, record, planned, condor, options, at_once, problems, seconds)
             store.write_record(new.folder, record)
             store.make_log(new.folder, record)
-            submission = None
+            submissions = []
             if n_items and submit:
                 slots = jobs_at_once(condor, options)
                 chunks = request.chunks(n_items, slots=slots, seconds=seconds)
-                submission = write_submission(
+                submissions = write_submissions(
                     new.folder, new.final, record, chunks, options, slots=slots, transfer=transfer
                 )
             os.rename(new.folder, new.final)
-        if submission is not None:
-            submit_or_discard(condor, submission, lock=new.lock, folder=new.final)
+        if submissions:
+            submit_or_discard(condor, submissions[0], lock=new.lock, folder=new.final)
     return new.final

@@ -1,7 +1,8 @@
-"""The folder of a submission, with all that its jobs need; nothing is submitted here."""
+"""The folders of submissions, with all that their jobs need; nothing is submitted here."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import getpass
 import os
@@ -13,8 +14,6 @@ from typing import Any
 
 from .folders.paths import data_home
 from .folders.store import (
-    GONE,
-    NEW,
     SUBMISSIONS_FOLDER,
     MapRecord,
     new_id,
@@ -36,11 +35,12 @@ from .in_job.payload import (
 from .in_job.place import CHECKPOINTS, SENT_FILES, SENT_FOLDER, SENT_OUTCOME, SLICE
 from .in_job.preflight import NEEDS_FILE
 from .options import JobOptions
-from .payload import extra_files
+from .payload import carried, extra_files
 from .payload.bundle import RUN_ARCHIVE, bundle
 from .payload.item_files import write_item_files
-from .payload.slices import write_slices
+from .payload.slices import nbytes_with_data, write_slices
 from .payload.transfer import Transfer
+from .payload.waves import Wave, plan_waves, smaller_chunks
 from .submission import (
     SAVED,
     SLICES,
@@ -49,9 +49,12 @@ from .submission import (
     describe,
     load_submission,
 )
+from .waits import write_waits
+
+_SEVERAL = 8  # jobs, for which there is to be room at a time, if so many can run
 
 
-def write_submission(
+def write_submissions(
     folder: Path,
     final: Path,
     record: MapRecord,
@@ -61,8 +64,9 @@ def write_submission(
     slots: int,
     transfer: Transfer,
     selection: Sequence[int] | None = None,
-) -> Submission:
-    """Make the folder of a map's next submission, with all that its jobs need; nothing is submitted.
+    taken: int = 0,
+) -> list[Submission]:
+    """Make the folders of a map's next submissions, with all that their jobs need; nothing is submitted.
 
     Parameters
     ----------
@@ -70,37 +74,92 @@ def write_submission(
         The map's folder, where it is now; its lock is ours.
     final : Path
         Where it is when the jobs run.
-    record, chunks, options, slots, transfer, selection
-        As for `condormap.submitting.add_submission`.
+    record, chunks, options, slots, transfer, selection, taken
+        As for `condormap.submitting.add_submissions`.
 
     Returns
     -------
-    Submission
-        Its folder is the one in `final`.
+    list of Submission
+        One; or several, where there is no room for what all jobs are sent (`condormap.waves`): those that wait for
+        room lack that. Their folders are those in `final`.
+
+    Raises
+    ------
+    StorageError
+        What is sent for a single item takes more than there may be of all that is sent.
     """
     parent = folder / SUBMISSIONS_FOLDER
-    for stale in [*parent.glob(f"{NEW}*"), *parent.glob(f"{GONE}*")]:  # of a process that was killed
-        shutil.rmtree(stale, ignore_errors=True)
-    number = str(len(submission_folders(folder)))
+    number = _remove_stale(folder)
     lib = bundle(data_home())
-    with staging(parent) as new:
-        spec = {
-            "star": record.star,
-            "reduce": record.reduce,
-            "retries": options.retries,
-            "item_timeout": options.item_timeout,
-        }
-        write_work(new, chunks, {**spec, **_spec_of_files(options, transfer)}, selection)
-        write_json(new / "submission.json", _new_record(new, options, transfer, lib))
-        submission = load_submission(new)
-        if transfer.sent:
-            _write_what_is_sent(submission, lib)
-            if record.executes:
-                items = [submission.items(chunk) for chunk in range(len(submission.chunks))]
-                write_item_files(folder, submission.folder, items)
-        describe(submission, final / SUBMISSIONS_FOLDER / number, record, lib, slots)
-        os.rename(new, parent / number)
-    return dataclasses.replace(submission, folder=final / SUBMISSIONS_FOLDER / number)
+    spec = {
+        "star": record.star,
+        "reduce": record.reduce,
+        "retries": options.retries,
+        "item_timeout": options.item_timeout,
+    }
+    spec |= _spec_of_files(options, transfer)
+    waves = [Wave(range(len(chunks)))]
+    if transfer.sent:
+        chunks, waves = _waves(folder, chunks, selection, taken, max(1, slots))
+    made: list[Submission] = []
+    staged: list[Path] = []
+    with contextlib.ExitStack() as stack:
+        for wave in waves:
+            new = stack.enter_context(staging(parent))
+            staged.append(new)
+            part, items = _part(chunks, selection, wave.chunks)
+            write_work(new, part, spec, items)
+            write_json(new / "submission.json", _new_record(new, options, transfer, lib, len(made)))
+            if wave.waits is not None:
+                write_waits(new, wave.waits)
+            submission = load_submission(new)
+            if transfer.sent:
+                _write_what_is_sent(submission, lib, wave.room)
+                if record.executes:
+                    of_chunks = [submission.items(chunk) for chunk in range(len(submission.chunks))]
+                    write_item_files(folder, submission.folder, of_chunks)
+            place = final / SUBMISSIONS_FOLDER / str(number + len(made))
+            describe(submission, place, record, lib, slots)
+            made.append(dataclasses.replace(submission, folder=place))
+        # The first one last, for it makes the others count: `condormap.folders.store.submission_folders`.
+        for submission, new in reversed(list(zip(made, staged, strict=True))):
+            os.rename(new, parent / submission.folder.name)
+    return made
+
+
+def _remove_stale(folder: Path) -> int:
+    """Remove what a process has left that was killed; return the number of the next submission."""
+    parent, there = folder / SUBMISSIONS_FOLDER, {path.name for path in submission_folders(folder)}
+    for stale in parent.glob("*"):
+        if stale.name not in there:
+            shutil.rmtree(stale, ignore_errors=True)
+    return len(there)
+
+
+def _waves(
+    store: Path, chunks: Sequence[range], selection: Sequence[int] | None, taken: int, slots: int
+) -> tuple[Sequence[range], list[Wave]]:
+    """Return the chunks, and which of them are sent their items now, and which when there is room."""
+    if not carried.has_carried(store):
+        return chunks, [Wave(range(len(chunks)))]
+    first, stop = chunks[0].start, chunks[-1].stop
+    sizes = nbytes_with_data(store, range(first, stop) if selection is None else selection)
+    limit = carried.limit(store, taken)
+    if sum(sizes) > limit:  # there is to be room for several that run, while others are prepared
+        chunks = smaller_chunks(chunks, sizes, limit // (2 * min(slots, _SEVERAL)))
+    of_chunks = [sum(sizes[chunk.start - first : chunk.stop - first]) for chunk in chunks]
+    return chunks, plan_waves(of_chunks, limit, limit - taken, carried.told_limit())
+
+
+def _part(
+    chunks: Sequence[range], selection: Sequence[int] | None, which: range
+) -> tuple[Sequence[range], Sequence[int] | None]:
+    """Return some chunks in a row, and the items of their positions."""
+    part = chunks[which.start : which.stop]
+    if selection is None or len(part) == len(chunks):
+        return part, selection
+    first, stop = part[0].start, part[-1].stop
+    return [range(chunk.start - first, chunk.stop - first) for chunk in part], selection[first:stop]
 
 
 def write_work(
@@ -113,7 +172,7 @@ def write_work(
     folder : Path
         The submission's folder, two below that of the function and the items.
     chunks, selection
-        As for `condormap.submitting.add_submission`.
+        As for `condormap.submitting.add_submissions`.
     spec : mapping
         What else the runner needs to know; see `condormap.in_job.runner`.
     """
@@ -131,7 +190,7 @@ def _spec_of_files(options: JobOptions, transfer: Transfer) -> dict[str, Any]:
     return {"files": [(extra_files.name_of(file), file) for file in options.files]} if options.files else {}
 
 
-def _write_what_is_sent(submission: Submission, lib: Path) -> None:
+def _write_what_is_sent(submission: Submission, lib: Path, room: carried.Room | None) -> None:
     """Put what the jobs are sent into the submission's folder, two below that of the function and the items."""
     folder, sent = submission.folder, submission.folder / SENT_FOLDER
     sent.mkdir()
@@ -144,7 +203,8 @@ def _write_what_is_sent(submission: Submission, lib: Path) -> None:
     extra_files.link(submission.options.files, sent / SENT_FILES)
     (folder / SENT_OUTCOME).touch()
     chunks = [submission.items(chunk) for chunk in range(len(submission.chunks))]
-    write_slices(folder.parents[1], folder / SLICES, chunks, SLICE)
+    if submission.waits is None:
+        write_slices(folder.parents[1], folder / SLICES, chunks, SLICE, room)
     _link_checkpoints(folder.parents[1] / CHECKPOINTS, folder / SAVED, chunks)
 
 
@@ -162,7 +222,9 @@ def _link_checkpoints(home: Path, saved: Path, chunks: Sequence[Sequence[int]]) 
         (saved / CHECKPOINTS).mkdir(parents=True)
 
 
-def _new_record(folder: Path, options: JobOptions, transfer: Transfer, lib: Path) -> dict[str, Any]:
+def _new_record(
+    folder: Path, options: JobOptions, transfer: Transfer, lib: Path, wave: int
+) -> dict[str, Any]:
     return {
         "id": new_id(),
         "created": time.time(),
@@ -171,4 +233,5 @@ def _new_record(folder: Path, options: JobOptions, transfer: Transfer, lib: Path
         "crc": checksums(folder),
         "options": options.as_record(),
         "transfer": {"sent": transfer.sent, "why": transfer.why},
+        "wave": wave,
     }

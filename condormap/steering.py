@@ -16,8 +16,10 @@ from .holds import Hold, HoldInfo, as_items
 from .open_map import OpenMap
 from .options import JobOptions, make_options
 from .status import ItemState
+from .submission import redescribe
 from .submitting import complete_locked, note_options
 from .waiting import Waiter
+from .waves import steer_waiting
 
 #: The states of items that have ended without a result.
 FAILED = (ItemState.ERROR, ItemState.REMOVED, ItemState.LOST)
@@ -59,6 +61,8 @@ class Steering:
         with contextlib.suppress(OSError):  # of a folder that was deleted, the jobs can still be removed
             state.note_new_submissions()
             state.poll()
+        if action in (Action.HOLD, Action.RELEASE, Action.REMOVE) and self._map.path.is_dir():
+            steer_waiting(self._map, action, reason)
         clusters = [submission.cluster for submission in state.submissions]
         if action == Action.HOLD:  # a finished factory would be held while it leaves the queue, for good
             clusters = [each.cluster for each in state.submissions if state.has_open_items(each)]
@@ -90,15 +94,26 @@ class Steering:
         state = self._map.state
         state.poll()
         found: dict[str, tuple[HoldInfo, list[int]]] = {}  # a paused cluster's chunks are one hold
+        waiting: list[int] = []
+        failure: BaseException | None = None
         for submission, chunk in state.chunks():
             open_items = state.open_items(submission, chunk)
             if open_items and state.fates.of(submission, chunk) == ItemState.HELD:
+                if submission.waits is not None:
+                    waiting.extend(open_items)
+                    failure = failure or state.fates.failure(submission, chunk)
+                    continue
                 info = state.fates.hold(submission, chunk)
                 found.setdefault(info.job, (info, []))[1].extend(open_items)
         ads = self._ads(found) if found else {}
-        return [
+        of_jobs = [
             holds.hold(info, as_items(_run(items)), ads.get(job, {})) for job, (info, items) in found.items()
         ]
+        return (
+            [*of_jobs, holds.hold_of_waiting(as_items(_run(sorted(waiting))), failure)]
+            if waiting
+            else of_jobs
+        )
 
     def _ads(self, jobs: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return what the schedd says of held jobs; nothing where it does not answer."""
@@ -120,6 +135,7 @@ class Steering:
         """Take note of what other processes submitted, or were killed before they had; the map's lock is ours."""
         complete_locked(self._map.condor, self._map.path, self._map.record.log(self._map.path), lock=lock)
         self._map.state.note_new_submissions()
+        self._map.state.unsubmitted.look()
 
     # -- changes ------------------------------------------------------------------------------------------------
 
@@ -144,19 +160,24 @@ class Steering:
                 and each.cluster not in state.jobs.gone
                 and state.has_open_items(each)
             ]
-            if not queued:
+            waiting = list(state.unsubmitted)
+            if not (queued or waiting):
                 raise InvalidInputError(
                     "edit() found no job of the map in the queue; m.retry() runs failed items again, and takes "
                     "changed options too"
                 )
             jobs_at_once(
-                self._map.condor, changed_options(queued[-1].options, changes)
+                self._map.condor, changed_options((waiting or queued)[-1].options, changes)
             )  # refuses what can never run
             edited = 0
             for submission in queued:
                 options = changed_options(submission.options, changes)
                 values = _attributes(submission.options, options, changes)
                 edited += self._map.condor.edit(values, jobs=[str(submission.cluster)], cluster_ads=True)
+                state.replace(note_options(submission, options))
+            for submission in waiting:
+                options = changed_options(submission.options, changes)
+                redescribe(submission, options)
                 state.replace(note_options(submission, options))
         return ActResult({"TotalSuccess": edited})
 

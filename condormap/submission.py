@@ -31,6 +31,7 @@ from .in_job.place import CHECKPOINTS, SENT_FOLDER, SENT_OUTCOME, SLICE
 from .in_job.room import INPUTS, RESULTS
 from .options import JobOptions, escape, one_line, quote
 from .payload.bundle import RUN_ARCHIVE, RUN_FILE
+from .waits import Waits, read_waits
 
 # What a job gets of the environment of the process that submits it, so that the same interpreter finds the same
 # libraries; the rest is the job's own business (`environment=`).
@@ -61,7 +62,7 @@ class Submission:
     id : str
         The submission's id, which its jobs carry.
     created : float
-        Seconds since the epoch.
+        When it was made, or got room: seconds since the epoch.
     chunks : tuple of range
         The positions of each chunk.
     selection : array of int or None
@@ -72,6 +73,10 @@ class Submission:
         What its jobs ask for.
     sent : bool
         Its jobs are sent their files and send their outcomes back, instead of reading and writing in the folder.
+    wave : int
+        Its number among those of one call that waited for room; see `condormap.waves`.
+    waits : Waits or None
+        It waits for room.
     """
 
     folder: Path
@@ -82,6 +87,8 @@ class Submission:
     cluster: int | None
     options: JobOptions
     sent: bool = False
+    wave: int = 0
+    waits: Waits | None = None
 
     def items(self, chunk: int) -> Sequence[int]:
         """Return the items of a chunk."""
@@ -99,6 +106,11 @@ class Submission:
         position = bisect.bisect_left(self.selection, item)
         found = position < len(self.selection) and self.selection[position] == item
         return position if found else -1
+
+    @property
+    def has_slices(self) -> bool:
+        """Whether the slices of its jobs were made, all of them."""
+        return (self.folder / SLICES).exists()
 
     def output_file(self, chunk: int, stream: str) -> Path:
         """Return the file of a chunk's standard ``"out"`` or ``"err"``; it may not exist."""
@@ -118,21 +130,33 @@ def load_submission(folder: Path) -> Submission:
         record = json.loads((folder / "submission.json").read_bytes())
         if record["crc"] != checksums(folder):
             raise DamagedError(f"{CHUNKS_FILE} or {SELECTION_FILE} is not what was written")
+        cluster, waits = read_cluster(folder), read_waits(folder)
+        got_room = _when_changed(folder / (SLICES if cluster is None else CLUSTER_FILE)) if waits else 0.0
         return Submission(
             folder,
             record["id"],
-            record["created"],
+            max(record["created"], got_room),
             tuple(read_chunks(folder)),
             array_from(selection.read_bytes()) if selection.exists() else None,
-            read_cluster(folder),
+            cluster,
             JobOptions(**record["options"]),
             record["transfer"]["sent"],
+            record.get("wave", 0),
+            waits if cluster is None else None,
         )
     except (OSError, ValueError, KeyError, TypeError, DamagedError) as error:
         raise StorageError(
             f"{folder} is damaged: {type(error).__name__}: {error}. Restore its files, or give the map up: "
             "condormap.remove() removes its jobs too"
         ) from error
+
+
+def _when_changed(path: Path) -> float:
+    """Return when a file or folder was changed last; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def read_cluster(folder: Path) -> int | None:
@@ -194,6 +218,18 @@ def describe(submission: Submission, final: Path, record: MapRecord, lib: Path, 
     (submission.folder / "submit.sub").write_text(f"{text}{_QUEUE}{table})\n")
 
 
+def redescribe(submission: Submission, options: JobOptions) -> None:
+    """Let the submit description of a submission that waits ask for something else; all else stays as it is."""
+    file = submission.folder / "submit.sub"
+    head, queue, table = file.read_text().partition(_QUEUE)
+    old = submission.options.commands()
+    kept = [line for line in head.splitlines() if line.partition(" = ")[0] not in old]
+    new = [f"{name} = {value}" for name, value in options.commands().items()]
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text("\n".join([*kept, *new, ""]) + queue + table)
+    os.replace(temporary, file)
+
+
 def _commands_if_shared(folder: Path, lib: Path) -> dict[str, str]:
     """Return the commands for jobs that see the submission's folder."""
     return {
@@ -249,4 +285,4 @@ def note_cluster(submission: Submission, cluster: int) -> Submission:
     """Note the cluster in the submission's folder, where that can be written; the queue can be asked again."""
     with contextlib.suppress(OSError):
         write_json(submission.folder / CLUSTER_FILE, {"cluster": cluster, "n_procs": len(submission.chunks)})
-    return dataclasses.replace(submission, cluster=cluster)
+    return dataclasses.replace(submission, cluster=cluster, waits=None)

@@ -30,7 +30,7 @@ from .folders.store import (
 )
 from .options import JobOptions
 from .payload.transfer import Transfer
-from .preparing import write_submission
+from .preparing import write_submissions
 from .submission import (
     CLUSTER_FILE,
     Submission,
@@ -43,7 +43,7 @@ from .submission import (
 _CLOCKS = 600.0  # seconds by which the clocks of two machines may differ
 
 
-def add_submission(
+def add_submissions(
     folder: Path,
     record: MapRecord,
     chunks: Sequence[range],
@@ -54,8 +54,11 @@ def add_submission(
     slots: int,
     transfer: Transfer,
     selection: Sequence[int] | None = None,
-) -> Submission:
-    """Add a submission to a map and submit it; where that surely failed, the map stays as it was.
+    taken: int = 0,
+) -> list[Submission]:
+    """Add submissions to a map and submit the first one; where that surely failed, the map stays as it was.
+
+    There is one, but where the jobs are sent more than there is room for: see `condormap.waves`.
 
     Parameters
     ----------
@@ -77,6 +80,8 @@ def add_submission(
         How they get their files.
     selection : sequence of int, optional
         Position -> item; by default a position is an item's index.
+    taken : int
+        The bytes of the copies of items' data (`condormap.payload.carried`) that are there.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def add_submission(
         The schedd did not answer; `complete` finds out later.
     """
     with storage_errors(folder):
-        submission = write_submission(
+        first, *others = write_submissions(
             folder,
             folder,
             record,
@@ -95,14 +100,17 @@ def add_submission(
             slots=slots,
             transfer=transfer,
             selection=selection,
+            taken=taken,
         )
-    return submit_or_discard(condor, submission, lock=lock, folder=submission.folder)
+    if first.waits is None:
+        first = submit_or_discard(condor, first, lock=lock, folder=first.folder)
+    return [first, *others]
 
 
 def submit_or_discard(condor: Condor, submission: Submission, *, lock: int, folder: Path) -> Submission:
     """Submit for the first time; where that surely failed, remove `folder`: the submission's, or a new map's."""
     try:
-        return _submit(condor, submission, lock)
+        return submit_new(condor, submission, lock=lock)
     except SubmitUnknownError as error:
         error.add_note(
             "condormap: condormap.load() with the map's tag finds out, and submits what was not submitted"
@@ -146,7 +154,7 @@ def complete(condor: Condor, folder: Path, log: Path) -> list[Submission]:
         StorageError
     ):  # a folder that is being removed is no damage; under the lock it would be
         submissions = [load_submission(part) for part in submission_folders(folder)]
-        if all(submission.cluster is not None for submission in submissions):
+        if all(submission.cluster is not None or waits_for_room(submission) for submission in submissions):
             return submissions
     with locked(folder) as lock:
         return complete_locked(condor, folder, log, lock=lock)
@@ -159,7 +167,7 @@ def complete_locked(condor: Condor, folder: Path, log: Path, *, lock: int) -> li
 
 
 def submit_once(condor: Condor, submission: Submission, log: Path, *, lock: int) -> Submission:
-    """Return the submission with its cluster; it is submitted unless it was before.
+    """Return the submission with its cluster; it is submitted unless it was before, or waits for room.
 
     Parameters
     ----------
@@ -172,19 +180,31 @@ def submit_once(condor: Condor, submission: Submission, log: Path, *, lock: int)
     lock : int
         The lock's descriptor.
     """
-    if submission.cluster is not None:
+    if submission.cluster is not None or waits_for_room(submission):
         return submission
-    cluster = condor.find_submission(submission.id, since=submission.created - _CLOCKS)
-    if cluster is None:
-        cluster = _cluster_in_log(condor, submission, log)
-    if cluster is not None:
-        return note_cluster(submission, cluster)
+    found = find_again(condor, submission, log)
+    if found.cluster is not None:
+        return found
     if (submission.folder / CLUSTER_FILE).exists():
         raise StorageError(
             f"{submission.folder / CLUSTER_FILE} is damaged, and no cluster of this submission is in the queue, "
             "the history or the event log; restore the file, or give the map up: condormap.remove()"
         )
-    return _submit(condor, submission, lock)
+    return submit_new(condor, submission, lock=lock)
+
+
+def waits_for_room(submission: Submission) -> bool:
+    """Tell whether a submission is not to be submitted now: it lacks its slices, is held, or was removed."""
+    waits = submission.waits
+    return waits is not None and not (waits.is_open and submission.has_slices)
+
+
+def find_again(condor: Condor, submission: Submission, log: Path) -> Submission:
+    """Return a submission with its cluster, if it is in the queue, the history or the log."""
+    cluster = condor.find_submission(submission.id, since=submission.created - _CLOCKS)
+    if cluster is None:
+        cluster = _cluster_in_log(condor, submission, log)
+    return submission if cluster is None else note_cluster(submission, cluster)
 
 
 def _cluster_in_log(condor: Condor, submission: Submission, log: Path) -> int | None:
@@ -201,7 +221,8 @@ def _cluster_in_log(condor: Condor, submission: Submission, log: Path) -> int | 
     return None
 
 
-def _submit(condor: Condor, submission: Submission, lock: int) -> Submission:
+def submit_new(condor: Condor, submission: Submission, *, lock: int) -> Submission:
+    """Submit what surely was not submitted before; return it with its cluster."""
     submitted = condor.submit(
         description_of(submission),
         rows=rows(len(submission.chunks)),

@@ -106,7 +106,9 @@ class Waiter:
             return
         jobs = self._state.jobs
         counts = Counter(jobs.counts)
-        counts[JobStatus.IDLE] += sum(len(s.chunks) for s in jobs.submissions) - len(jobs)  # not made yet
+        n_waiting = self._state.unsubmitted.n_jobs
+        submitted = sum(len(s.chunks) for s in jobs.submissions if s.waits is None)
+        counts[JobStatus.IDLE] += submitted - len(jobs)  # not made yet
         told = (JobStatus.IDLE, JobStatus.RUNNING, JobStatus.HELD, JobStatus.REMOVED)
         parts = [
             f"{_count(counts[status], 'job')} {status.name.lower()}" for status in told if counts[status]
@@ -119,6 +121,8 @@ class Waiter:
                 self._note = "" if matching is None else f"{_count(matching, 'slot')} {verb}"
         if counts[JobStatus.IDLE] and not counts[JobStatus.RUNNING] and self._note:
             parts.append(self._note)
+        if n_waiting:
+            parts.append(f"{_count(n_waiting, 'job')} waiting for room")
         self._progress.show(self._state.ledger.n_finished, ", ".join(parts))
 
     def _check(self) -> None:

@@ -17,9 +17,9 @@ from condormap.handle import CondorMap
 from condormap.in_job.payload import chunk_items, read_chunks
 from condormap.options import JobOptions
 from condormap.payload.transfer import Transfer
-from condormap.preparing import write_submission
+from condormap.preparing import write_submissions
 from condormap.submission import Submission, load_submission
-from condormap.submitting import add_submission
+from condormap.submitting import add_submissions
 
 ADDRESS = PoolAddress(None, "cm.lab.example", "submit.lab.example")
 SHARED = Transfer(False, "a test")
@@ -28,7 +28,8 @@ SHARED = Transfer(False, "a test")
 def write(folder: Path, chunks: list[range], **more: Any) -> Submission:
     record = store.new_record("id", "fit", 7, False, "f", ADDRESS)
     options = JobOptions(cpus=2)
-    return write_submission(folder, folder, record, chunks, options, slots=1, transfer=SHARED, **more)
+    (made,) = write_submissions(folder, folder, record, chunks, options, slots=1, transfer=SHARED, **more)
+    return made
 
 
 def test_a_submission_s_folder_has_what_its_jobs_need(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def m(pool: PersonalPool) -> CondorMap:
 
 def test_a_submission_is_added_to_a_map(m: CondorMap, pool: PersonalPool) -> None:
     with locked(m.path) as lock:
-        submission = add_submission(
+        (submission,) = add_submissions(
             m.path,
             store.read_record(m.path),
             [range(2)],
@@ -103,7 +104,7 @@ def test_what_was_submitted_and_not_noted_is_found_again(m: CondorMap, pool: Per
 def test_what_was_never_submitted_is_submitted(pool: PersonalPool) -> None:
     m = condormap(abs, [], pool=pool)
     with locked(m.path):
-        submission = write_submission(
+        (submission,) = write_submissions(
             m.path,
             m.path,
             store.read_record(m.path),

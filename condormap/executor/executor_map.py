@@ -31,10 +31,10 @@ from ..payload.chunks import plan_chunks
 from ..payload.item_store import write_items
 from ..payload.serialize import modules_by_value, pickled_by_value, write_function
 from ..payload.transfer import decide
-from ..preparing import write_submission
+from ..preparing import write_submissions
 from ..state.map_state import MapState
 from ..submission import Submission
-from ..submitting import add_submission, complete, submit_once, submit_or_discard
+from ..submitting import add_submissions, complete, submit_once, submit_or_discard
 from .batch import Batch, place
 from .callqueue import Call
 from .cancelled import CancelledCalls
@@ -161,7 +161,7 @@ class ExecutorMap:
                     write_items(self.folder, [batch.items()], after=first, share=True)
                 if batch.chunks:
                     with store.storage_errors(self.folder):
-                        submission = write_submission(
+                        (submission,) = write_submissions(
                             self.folder,
                             self.folder,
                             self.record,
@@ -222,7 +222,7 @@ class ExecutorMap:
         self.cancelled.unmark(items)
         with locked(self.folder) as lock:
             self.state.note_new_submissions()
-            submission = add_submission(
+            (submission,) = add_submissions(
                 self.folder,
                 self.record,
                 plan_chunks(len(items), slots=slots),

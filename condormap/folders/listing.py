@@ -13,6 +13,7 @@ from pathlib import Path
 from ..errors import InvalidInputError
 from ..in_job.payload import CHUNKS_FILE, SELECTION_FILE
 from ..submission import read_cluster
+from ..waits import was_given_up
 from . import store
 from .tags import all_tags, folder_of
 
@@ -132,6 +133,7 @@ def map_info(tag: str) -> MapInfo:
         sizes = [
             ((part / CHUNKS_FILE).stat().st_size // 16, read_cluster(part))
             for part in store.submission_folders(folder)
+            if not was_given_up(part)
         ]
         n_jobs = sum(size for size, _ in sizes)
         n_items = max([record.n_items, *map(_stop, store.submission_folders(folder))])

@@ -23,6 +23,7 @@
                 submit.sub      the submit description
                 submission.json id, when, by whom, what its jobs ask for
                 cluster.json    the cluster's id; written when HTCondor has given it
+                waits.json      of one that waits, or waited, for room (see condormap.waits)
                 outcomes/       <chunk // 1000>/<chunk>.<attempt>
                 stdio/          <chunk // 1000>/<chunk>.out, .err; only those that are not empty stay
                 condormap/, slices/, saved/, condormap.outcome
@@ -54,6 +55,7 @@ from .removing import remove_tree
 
 LAYOUT = 2
 RECORD_FILE, EVENTS_FILE, SUBMISSIONS_FOLDER = "map.json", "events.log", "submissions"
+WAITS_FILE = "waits.json"
 NEW, GONE = ".new-", ".gone-"  # how the names of folders begin that are being made, or removed
 
 
@@ -285,9 +287,15 @@ def make_log(folder: Path, record: MapRecord) -> None:
 
 
 def submission_folders(folder: Path) -> list[Path]:
-    """Return the folders of the map's submissions, in order."""
+    """Return the folders of the map's submissions, in order.
+
+    One that waits for room does not count unless those before it are there: they were made together.
+    """
     parent = folder / SUBMISSIONS_FOLDER
     numbers = (
         sorted(int(path.name) for path in parent.iterdir() if path.name.isdigit()) if parent.is_dir() else []
     )
-    return [parent / str(number) for number in numbers]
+    found = [parent / str(number) for number in numbers]
+    if numbers == list(range(len(numbers))):
+        return found
+    return [path for k, path in enumerate(found) if path.name == str(k) or not (path / WAITS_FILE).exists()]

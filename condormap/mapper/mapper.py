@@ -29,7 +29,7 @@ from ..plan import Plan, plan_of, room_for
 from ..pool.personal import PersonalPool
 from ..status import ItemState
 from ..steering import changed_options
-from ..submitting import add_submission
+from ..submitting import add_submissions
 from ..waiting import Waiter
 from .arguments import exit_codes, function_or_none, new_log, number_of, output_folder
 from .by_hand import run_here, shell_line
@@ -228,7 +228,7 @@ class CondorMapper(CondorMap):
             check_item_files(self.path, range(len(self)))
             check(read_described(self.path).executable, here=not transfer.sent)
             chunks = request.chunks(len(self), slots=slots, seconds=seconds)
-            submission = add_submission(
+            (submission,) = add_submissions(
                 self.path,
                 self._record,
                 chunks,

@@ -21,9 +21,16 @@ from . import carried
 from .item_store import unpickle_items
 
 _PIECE = 1 << 20  # bytes that are copied at once
+_ITEM = 1024  # bytes of an item beside its pickle in the store and its data, at most
 
 
-def write_slices(store: Path, folder: Path, chunks: Iterable[Sequence[int]], prefix: str) -> None:
+def write_slices(
+    store: Path,
+    folder: Path,
+    chunks: Iterable[Sequence[int]],
+    prefix: str,
+    room: carried.Room | None = None,
+) -> None:
     """Write ``folder/<chunk // 1000>/<prefix><chunk>`` for each chunk.
 
     Parameters
@@ -36,13 +43,16 @@ def write_slices(store: Path, folder: Path, chunks: Iterable[Sequence[int]], pre
         The items of each chunk, ascending.
     prefix : str
         How the name of a slice begins.
+    room : carried.Room, optional
+        For items that stand for data: how much room there is for them; by default as much as they may take.
 
     Raises
     ------
     StorageError
-        The items stand for more data (`carried`) than there is room for.
+        There is no room.
     """
-    limit = carried.Limit(store) if (store / carried.MARK_FILE).exists() else None
+    if room is None and carried.has_carried(store):
+        room = carried.Room(carried.limit(store))
     with (store / ITEMS_FILE).open("rb", buffering=1 << 18) as file:
         index = array_from((store / INDEX_FILE).read_bytes())
         cutter = _Cutter(file, index, shared=(store / SHARED_MARK_FILE).exists())
@@ -50,14 +60,31 @@ def write_slices(store: Path, folder: Path, chunks: Iterable[Sequence[int]], pre
             if chunk % FILES_PER_FOLDER == 0:
                 make_shards(folder, chunk + 1)
             with open(f"{folder}/{chunk // FILES_PER_FOLDER}/{prefix}{chunk}", "wb") as out:
-                if limit is None:
+                if room is None:
                     cutter.cut(items, out)
                 else:
-                    _write_with_data(store, items, out, limit)
+                    write_with_data(store, items, out, room)
 
 
-def _write_with_data(store: Path, items: Sequence[int], out: BinaryIO, limit: carried.Limit) -> None:
-    """Write the slice of these items, each with the data that it stands for."""
+def nbytes_with_data(store: Path, items: Sequence[int]) -> list[int]:
+    """Return how many bytes each item takes in a slice, about, where items stand for data."""
+    index = array_from((store / INDEX_FILE).read_bytes())
+    begins, ends = index[::2], index[1::2]
+    found = []
+    for item, value in zip(items, unpickle_items(store, items), strict=True):
+        block = bisect.bisect_right(begins, item) - 1
+        found.append(_ITEM + ends[block + 1] - ends[block] + carried.nbytes(value))
+    return found
+
+
+def write_with_data(store: Path, items: Sequence[int], out: BinaryIO, room: carried.Room) -> None:
+    """Write the slice of these items, each with the data that it stands for.
+
+    Raises
+    ------
+    StorageError
+        There is no room for them.
+    """
     index = array("Q")
     at = 0
     for number, item in zip(items, unpickle_items(store, items), strict=True):
@@ -66,11 +93,13 @@ def _write_with_data(store: Path, items: Sequence[int], out: BinaryIO, limit: ca
         buffers = Buffers()
         data = cloudpickle.dumps(carried.with_data(item), protocol=5, buffer_callback=buffers)
         for part in packed_parts(data, buffers.kept) if buffers.kept else [data]:
-            limit.take(len(part))
+            room.take(len(part))
             out.write(part)
             at += len(part)
         index.extend((number + 1, at))
-    out.write(array_bytes(index) + array_bytes(array("Q", (0, at))))
+    table = array_bytes(index) + array_bytes(array("Q", (0, at)))
+    room.take(len(table))
+    out.write(table)
 
 
 class _Cutter:

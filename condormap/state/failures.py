@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..errors import (
+    CondormapError,
     JobDiedError,
     JobError,
     JobHeldError,
@@ -15,12 +16,13 @@ from ..errors import (
     PreflightError,
     StorageError,
 )
-from ..holds import advice, as_items, in_words
+from ..holds import Items, advice, as_items, in_words
 from ..in_job.place import DISK_FULL
 from ..output import tail_of_output
 from ..payload.bundle import RUN_FILE
 from ..status import ItemState, hold_in_words
 from ..submission import Submission
+from ..waits import Waits
 from .tracked import TrackedJob
 
 _STDERR_TAIL = 2000  # bytes of standard error in a message
@@ -107,6 +109,34 @@ def without_job(submission: Submission, chunk: int, paused: str | None) -> JobEr
         return JobRemovedError(text, job=cluster, items=items)
     text = f"{what} is on hold: {paused}; m.release() it, or m.remove() it"
     return JobHeldError(text, job=cluster, items=items, code=1)
+
+
+def not_submitted(
+    submission: Submission,
+    chunk: int,
+    waits: Waits,
+    stalled: Callable[[Items], CondormapError] | None,
+) -> CondormapError:
+    """Return the error of a chunk that waits for room, and is not to be submitted for now, or ever.
+
+    Parameters
+    ----------
+    submission, chunk
+        Which one.
+    waits : Waits
+        What is known of it.
+    stalled : callable or None
+        Makes the error where nobody holds it and it can't go on.
+    """
+    items = as_items(submission.items(chunk))
+    if waits.removed is not None:
+        text = f"the job of {in_words(items)} was removed before it was submitted: {waits.removed}"
+        return JobRemovedError(text, items=items)
+    if waits.held is None and stalled is not None:
+        return stalled(items)
+    text = f"the job of {in_words(items)} waits for room, and is on hold: {waits.held}; "
+    text += "m.release() it, or m.remove() it"
+    return JobHeldError(text, items=items, code=1)
 
 
 def unknown(submission: Submission, chunk: int, damage: str) -> JobLostError:

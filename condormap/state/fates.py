@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from ..errors import CondormapError
-from ..holds import HoldInfo
+from ..holds import HoldInfo, Items
 from ..more_memory import is_for_memory, is_tried_again
 from ..status import ItemState, JobStatus
 from ..submission import Submission
@@ -36,10 +36,16 @@ class Fates:
         self._following = following
         self._changed = changed
         self._holds_ended = float("-inf")  # when the jobs were released or removed here last
+        #: Returns why no submission that waits for room can go on by itself, about some items; None while one may.
+        self.stalled: Callable[[Items], CondormapError] | None = None
 
     def of(self, submission: Submission, chunk: int) -> ItemState | None:
         """Return the state of a chunk's items without an outcome, if it is one in which none comes; else None."""
-        job, cluster = self._jobs.get(submission, chunk), submission.cluster
+        job, cluster, waits = self._jobs.get(submission, chunk), submission.cluster, submission.waits
+        if waits is not None:
+            if waits.removed is not None:
+                return ItemState.REMOVED
+            return ItemState.HELD if waits.held is not None or self.stalled is not None else None
         if job is None:
             if cluster in self._jobs.gone and time.monotonic() > self._jobs.gone[cluster] + GRACE:
                 return ItemState.REMOVED if self._jobs.damage is None else ItemState.LOST
@@ -57,6 +63,8 @@ class Fates:
         fate = self.of(submission, chunk)
         if fate is None:
             return None
+        if submission.waits is not None:
+            return failures.not_submitted(submission, chunk, submission.waits, self.stalled)
         job = self._jobs.get(submission, chunk)
         if job is None and fate == ItemState.LOST:
             return failures.unknown(submission, chunk, str(self._jobs.damage))

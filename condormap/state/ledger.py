@@ -59,14 +59,28 @@ class Ledger:
         """
         return code_of_retry(len(self._codes))
 
-    def reopen(self, items: Iterable[int]) -> int:
-        """Begin a retry: those of the items that have no result are open again; return the retry's code."""
-        code = self.next_code()
+    def reopen(self, items: Iterable[int], code: int | None = None) -> int:
+        """Begin a retry, or go on with one: those of the items that have no result are open again.
+
+        Parameters
+        ----------
+        items : iterable of int
+            The items.
+        code : int, optional
+            The code of the retry that goes on.
+
+        Returns
+        -------
+        int
+            The retry's code.
+        """
+        if code is None:
+            code = self.next_code()
+            self._codes.append(code)
         states = self.states
         for item in items:
             if states[item] != _RESULT:
                 states[item] = code
-        self._codes.append(code)
         return code
 
     def is_open(self, item: int) -> bool:

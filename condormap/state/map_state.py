@@ -33,6 +33,7 @@ from .outcomes import Outcomes
 from .snapshot import SNAPSHOT_FILE, Snapshot
 from .tracked import TrackedJob
 from .tracking import JobTable
+from .unsubmitted import Unsubmitted
 
 _SILENT = 60.0  # seconds since a submission, after which the log has told of it
 _LONGEST_INTERVAL = 120.0  # seconds between two comparisons with the queue, where the log is damaged
@@ -69,6 +70,7 @@ class MapState:
         self._first_open = (0, 0)  # no chunk before this one (submission, chunk) is open
         self._following = Following(self.outcomes, self.jobs, self._codes, executes=record.executes)
         self.fates = Fates(self.jobs, self._following, lambda: self.changed)
+        self.unsubmitted = Unsubmitted(self.submissions, self.replace)
         self._was_read = self._follows_all = False
         self._comparisons, self._next_comparison = 0, 0.0  # with the queue, for the log is damaged
         for submission in submissions:
@@ -82,7 +84,8 @@ class MapState:
                 return
             code = 0
             if submission.selection is not None:
-                code = self.ledger.reopen(submission.selection)
+                goes_on = self._codes[self.submissions[-1].id] if submission.wave else None
+                code = self.ledger.reopen(submission.selection, goes_on)
             elif submission.chunks and submission.chunks[-1].stop > len(self.ledger):
                 self.ledger.grow(submission.chunks[-1].stop)
             self._codes[submission.id] = code
@@ -102,8 +105,9 @@ class MapState:
         """Take note of the submissions that another process added."""
         for folder in submission_folders(self.folder)[len(self.submissions) :]:
             submission = load_submission(folder)
-            if submission.cluster is not None:  # else it is being submitted; the event log tells of it
-                self.note(submission)
+            if submission.cluster is None and submission.waits is None:
+                break  # it is being submitted; the event log tells of it
+            self.note(submission)
 
     def look_for_submissions(self) -> bool:
         """Take note of what other processes submitted, by listing a folder; return whether they did.
@@ -119,12 +123,40 @@ class MapState:
 
     def _find_submission(self, id: str, cluster: int) -> Submission | None:
         """Return the submission of a job that the event log tells of, which another process may have added."""
-        if id not in self._by_id:
+        known = self._by_id.get(id)
+        if known is not None and known.cluster is None:  # another process had room for it
+            self.replace(dataclasses.replace(known, cluster=cluster, waits=None))
+        elif known is None:
             for folder in submission_folders(self.folder)[len(self.submissions) :]:
                 submission = load_submission(folder)
                 if submission.id == id:
-                    self.note(dataclasses.replace(submission, cluster=cluster))
+                    self.note(dataclasses.replace(submission, cluster=cluster, waits=None))
+                    break
+                if submission.cluster is not None or submission.waits is not None:
+                    self.note(submission)  # in order
         return self._by_id.get(id)
+
+    def n_unsubmitted(self) -> int:
+        """Return how many items wait for jobs that wait for room."""
+        return sum(
+            self._n_open(each, chunk) for each in self.unsubmitted for chunk in range(len(each.chunks))
+        )
+
+    def is_under_way(self) -> bool:
+        """Tell whether a job that was submitted may still give outcomes."""
+        return any(
+            submission.cluster is not None
+            and self._n_open(submission, chunk)
+            and self.fates.of(submission, chunk) is None
+            for submission, chunk in self.chunks()
+        )
+
+    def has_left(self, submission: Submission, chunk: int) -> bool:
+        """Tell whether the job of a chunk has left the queue, or is never made: nothing is sent to it again."""
+        job = self.jobs.get(submission, chunk)
+        if job is None:
+            return submission.cluster is not None and submission.cluster in self.jobs.gone
+        return job.is_over
 
     def poll(self) -> bool:
         """Read what is new in the event log and the outcome files; return whether anything was.
@@ -289,7 +321,7 @@ class MapState:
         Perhaps it could not even run.
         """
         for id, chunk in self._following.unrunnable:
-            newest = self.submissions[-1]
+            newest = next(each for each in reversed(self.submissions) if each.waits is None)
             if id == newest.id and (items := self.open_items(newest, chunk)):
                 return items[0]
         if not self.outcomes.preflights:

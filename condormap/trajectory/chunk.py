@@ -42,6 +42,8 @@ class Chunk:
         The alternative representation whose positions are read, for a WepyHDF5 file.
     data : object
         The frames themselves, where they travel with their specification.
+    sent_nbytes : int
+        The bytes that they take then, about.
     """
 
     path: str
@@ -60,6 +62,7 @@ class Chunk:
     has_cells: bool | None = None
     rep: str | None = None
     data: Any = field(default=None, compare=False, repr=False)
+    sent_nbytes: int = 0
 
     def with_data(self) -> Chunk:
         """Return the chunk with its frames, for a job that does not see the file: a part of the file, or arrays.
@@ -78,6 +81,9 @@ class Chunk:
     def __condormap_sent__(self) -> Chunk:
         return self.with_data()
 
+    def __condormap_sent_nbytes__(self) -> int:
+        return self.sent_nbytes if self.data is None else 0
+
     def split(self, most: int) -> Iterator[Chunk]:
         """Yield chunks of at most `most` frames that together are this one: to keep memory low within a job."""
         for start in range(0, self.n_out, most):
@@ -86,6 +92,7 @@ class Chunk:
                 self,
                 frames=self.frames[start:stop],
                 offsets=None if self.offsets is None else self.offsets[start:stop],
+                sent_nbytes=-(-self.sent_nbytes * (stop - start) // self.n_out),
                 data=None if self.data is None else self.data[start:stop],
                 out_start=self.out_start + start,
                 n_out=stop - start,
@@ -99,3 +106,6 @@ class Chunks(tuple[Chunk, ...]):
 
     def __condormap_sent__(self) -> Chunks:
         return Chunks(chunk.with_data() for chunk in self)
+
+    def __condormap_sent_nbytes__(self) -> int:
+        return sum(chunk.__condormap_sent_nbytes__() for chunk in self)

@@ -14,9 +14,11 @@ from .chunk import Chunk, Chunks
 from .chunking import chosen_size, packed
 from .indices import Indices
 from .reading import Reader, check_unchanged
+from .sizes import sent_nbytes
 from .topology import SmallTopology, subset
 
 _CELL = 6 * 4 + 4  # bytes of a frame beside its coordinates
+_NUMBERS = 7  # the time and the unit cell
 _COPIES = 2.0  # memory at the peak of reading, by what is returned: what the formats copy on the way
 
 
@@ -134,6 +136,10 @@ class Described:
     def read_nbytes(self) -> int:
         """The bytes of memory that reading takes at its peak, per frame."""
         return int(self.frame_nbytes * _COPIES)
+
+    def values_nbytes(self, number: int) -> int:
+        """Return the bytes of a frame of a trajectory where it is sent as arrays."""
+        return self.n_atoms * 12 + 8 * _NUMBERS
 
     @property
     def reader(self) -> Reader:
@@ -277,7 +283,7 @@ class Described:
         self._small = SmallTopology(self.topology)
 
     def _chunks_of(self, number: int, size: int) -> Iterator[Chunk]:
-        source = self.trajectories[number]
+        source, values_nbytes = self.trajectories[number], self.values_nbytes(number)
         for start in range(0, source.n_frames, size):
             stop = min(start + size, source.n_frames)
             frames = source.frames[start:stop]
@@ -297,4 +303,5 @@ class Described:
                 mtime_ns=source.mtime_ns,
                 has_cells=source.has_cells,
                 rep=self.rep,
+                sent_nbytes=sent_nbytes(source, frames, self.atoms, self.n_atoms, values_nbytes),
             )

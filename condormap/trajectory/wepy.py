@@ -124,6 +124,13 @@ class WepyH5(Described):
         """The bytes of memory that reading takes at its peak, per frame."""
         return super().read_nbytes * (1 if self.fields else 2)  # read at double precision
 
+    def values_nbytes(self, number: int) -> int:
+        """Return the bytes of a frame where it is sent as arrays: masked ones have a byte more for each number."""
+        if not self.fields:
+            return super().values_nbytes(number)
+        rows = self._rows[number].values()
+        return sum(max(1, math.prod(shape)) * (int(dtype.itemsize) + 1) for shape, dtype in rows)
+
     @property
     def reader(self) -> Reader:
         """A function that reads a chunk; it pickles small, with the topology and the units."""
