@@ -93,7 +93,7 @@ def histogram_by_iterload(paths: list[str], topology: md.Topology) -> Found:
 
 
 def counts_of(read: Reader, chunk: Chunk) -> Any:
-    return DistanceHistogram(BINS, RANGE)(read(chunk))
+    return DistanceHistogram(BINS, RANGE)(read(chunk))[0]
 
 
 def histogram_by_dask(paths: list[str], topology: md.Topology) -> Found:

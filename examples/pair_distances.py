@@ -16,8 +16,8 @@ import numpy as np
 from MDAnalysisTests.datafiles import DCD, PSF
 
 from condormap import PersonalPool
-from condormap.reducers import Counts
 from condormap.trajectory import ContactMap, DistanceHistogram, Trajectory, compute_observable
+from condormap.trajectory.reduced import DistanceCounts
 
 PICTURE = Path("output/pair_distances.png")
 
@@ -35,7 +35,7 @@ def crude_distances(frames: md.Trajectory) -> list[float]:
     return means
 
 
-def draw(means: np.ndarray, histogram: Counts, contacts: np.ndarray, path: Path) -> None:
+def draw(means: np.ndarray, histogram: DistanceCounts, contacts: np.ndarray, path: Path) -> None:
     """Draw the three side by side."""
     mpl.use("agg")
     from matplotlib import pyplot as plt

@@ -383,11 +383,14 @@ def test_several_trajectories_have_a_dataset_each(
 def test_a_histogram_of_all_distances(
     pool: PersonalPool, data: Trajectory, loaded: mdtraj.Trajectory
 ) -> None:
-    counts, edges, _ = compute_observable(DistanceHistogram(50, (0.0, 6.0)), data, pool=pool, max_jobs=2)
+    counts, edges, _, not_finite = compute_observable(
+        DistanceHistogram(50, (0.0, 6.0)), data, pool=pool, max_jobs=2
+    )
     distances = mdtraj.compute_distances(loaded, np.column_stack(np.triu_indices(214, 1)))
     expected = np.histogram(distances, 50, (0.0, 6.0))
     assert np.array_equal(counts, expected[0])
     np.testing.assert_allclose(edges, expected[1])
+    assert not_finite == 0
 
 
 def test_a_radial_distribution_weighs_each_frame_by_its_own_density(

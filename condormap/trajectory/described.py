@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def stat_of(path: str) -> os.stat_result:
     Raises
     ------
     TrajectoryInputError
-        There is none.
+        There is none, or it is a folder.
     TrajectoryDamagedError
         It is empty.
     """
@@ -38,6 +39,11 @@ def stat_of(path: str) -> os.stat_result:
         raise TrajectoryInputError(
             f"{path} can't be read: {error.strerror}. Nothing was submitted", path=path
         ) from error
+    if not S_ISREG(stat.st_mode):
+        what = "a folder" if S_ISDIR(stat.st_mode) else "no regular file"
+        raise TrajectoryInputError(
+            f"{path} is {what}: give the file of a trajectory. Nothing was submitted", path=path
+        )
     if not stat.st_size:
         raise TrajectoryDamagedError(f"{path} is empty: 0 bytes. Nothing was submitted", path=path)
     return stat

@@ -7,20 +7,39 @@ distances at a time, however many pairs there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..reducers.histograms import Histogram
 from ..reducers.protocol import Reducer
+from .distances import blocks, checked_pairs, contacts, distances
 
-_PAIRS = 1 << 18  # whose distances are computed at once,
-_BLOCK = 1 << 23  # and how many distances that are
+
+class DistanceCounts(NamedTuple):
+    """A histogram of distances.
+
+    Attributes
+    ----------
+    counts : array of int
+        How many distances are in each bin.
+    edges : array
+        The edges of the bins, in nm.
+    stderr : array
+        The standard error of each count: its root.
+    not_finite : int
+        How many distances are not known, for a coordinate of one of the atoms (or the unit cell) is NaN or
+        infinite: they are in no bin, as those outside of all.
+    """
+
+    counts: Any
+    edges: Any
+    stderr: Any
+    not_finite: int
 
 
 class DistanceHistogram(Histogram):
-    """A histogram of the distances between atoms in all frames; the value is a `Counts`: counts, edges, stderr.
+    """A histogram of the distances between atoms in all frames; the value is a `DistanceCounts`.
 
     Parameters
     ----------
@@ -38,19 +57,32 @@ class DistanceHistogram(Histogram):
         self, bins: Any, range: tuple[float, float] | None = None, *, pairs: Any = None, periodic: bool = True
     ) -> None:
         super().__init__(bins, range)
-        self.pairs = _checked(pairs)
+        self.pairs = checked_pairs(pairs)
         self.periodic = periodic
 
     def __call__(self, frames: Any) -> Any:
-        """Return the counts of some frames."""
-        counts = np.zeros(len(self.edges) - 1, np.int64)
-        for distances in _distances(frames, self.pairs, self.periodic):
-            counts += np.histogram(distances, self.bins, self.range)[0]
-        return counts
+        """Return the counts of some frames, and how many distances are not finite."""
+        counts, not_finite = self.zero()
+        for block in distances(frames, self.pairs, self.periodic):
+            counts += np.histogram(block, self.bins, self.range)[0]
+            not_finite += block.size - np.count_nonzero(np.isfinite(block))
+        return counts, not_finite
+
+    def zero(self) -> Any:
+        """Return the state of no frames."""
+        return np.zeros(len(self.edges) - 1, np.int64), 0
 
     def add(self, state: Any, index: int, value: Any) -> Any:
-        """Return the state with the counts of more frames."""
-        return state[0] + value, None
+        """Return the state with more frames."""
+        return self.merge(state, value)
+
+    def merge(self, a: Any, b: Any) -> Any:
+        """Return the state of both."""
+        return a[0] + b[0], a[1] + b[1]
+
+    def finish(self, state: Any) -> Any:
+        """Return the histogram."""
+        return DistanceCounts(state[0].copy(), np.array(self.edges), np.sqrt(state[0]), int(state[1]))
 
 
 class RadialDistribution(NamedTuple):
@@ -66,12 +98,16 @@ class RadialDistribution(NamedTuple):
         How many distances are in each bin.
     n_frames : int
         In how many frames.
+    not_finite : int
+        How many distances are not known, as in `DistanceCounts`. They are in no bin, and `g` is by so much too
+        small (as in mdtraj).
     """
 
     r: Any
     g: Any
     counts: Any
     n_frames: int
+    not_finite: int
 
 
 class RDF(Reducer):
@@ -106,18 +142,19 @@ class RDF(Reducer):
         self.histogram = DistanceHistogram(n_bins, r_range, pairs=pairs, periodic=periodic)
 
     def __call__(self, frames: Any) -> Any:
-        """Return counts, the sum of the densities of one pair in each frame, and how many frames there are."""
+        """Return counts, the densities of one pair in each frame summed up, the frames, the unknown distances."""
         if frames.unitcell_lengths is None:
             raise ValueError(
                 "a radial distribution function needs the density, and the frames have no unit cells"
             )
         pairs = self.histogram.pairs
         n = frames.n_atoms * (frames.n_atoms - 1) // 2 if pairs is None else len(pairs)
-        return self.histogram(frames), n * float(np.sum(1.0 / frames.unitcell_volumes)), frames.n_frames
+        counts, not_finite = self.histogram(frames)
+        return counts, n * float(np.sum(1.0 / frames.unitcell_volumes)), frames.n_frames, not_finite
 
     def zero(self) -> Any:
         """Return the state of no frames."""
-        return self.histogram.zero()[0], 0.0, 0
+        return self.histogram.zero()[0], 0.0, 0, 0
 
     def add(self, state: Any, index: int, value: Any) -> Any:
         """Return the state with more frames."""
@@ -129,11 +166,11 @@ class RDF(Reducer):
 
     def finish(self, state: Any) -> RadialDistribution:
         """Return the function."""
-        counts, density, n_frames = state
+        counts, density, n_frames, not_finite = state
         edges = np.array(self.histogram.edges)
         shells = 4 / 3 * np.pi * np.diff(edges**3)
         g = counts / (density * shells) if n_frames else np.full(len(counts), np.nan)
-        return RadialDistribution((edges[1:] + edges[:-1]) / 2, g, counts.copy(), n_frames)
+        return RadialDistribution((edges[1:] + edges[:-1]) / 2, g, counts.copy(), n_frames, not_finite)
 
 
 class Contacts(NamedTuple):
@@ -142,16 +179,20 @@ class Contacts(NamedTuple):
     Attributes
     ----------
     fraction : array
-        Of the frames, for each pair.
+        Of the frames in which the distance is known, for each pair; NaN where it is in none.
     pairs : array of int of shape (n, 2)
         The pairs of residues.
     n_frames : int
         How many frames there are.
+    not_finite : array of int
+        In how many of them the distance is not known, for each pair: a coordinate of an atom that the scheme looks
+        at (or the unit cell) is NaN or infinite.
     """
 
     fraction: Any
     pairs: Any
     n_frames: int
+    not_finite: Any
 
     def matrix(self) -> Any:
         """Return the map: the fractions as a symmetric matrix of all residues up to the last one in a pair."""
@@ -178,14 +219,14 @@ class ContactMap(Reducer):
         self.options = options
 
     def __call__(self, frames: Any) -> Any:
-        """Return in how many frames each pair is in contact, how many frames there are, and the pairs."""
-        import mdtraj
-
-        counts: Any = 0
-        for block in _blocks(frames, frames.n_atoms**2 // 2):
-            distances, pairs = mdtraj.compute_contacts(block, **self.options)
-            counts = counts + (distances < self.cutoff).sum(axis=0)
-        return counts, frames.n_frames, pairs
+        """Return in how many frames each pair is in contact, or not known to be; their number; the pairs."""
+        near: Any = 0
+        unknown: Any = 0
+        for block in blocks(frames, frames.n_atoms**2 // 2):
+            found, pairs = contacts(block, self.options)
+            near = near + (found < self.cutoff).sum(axis=0)
+            unknown = unknown + (~np.isfinite(found)).sum(axis=0)
+        return near, unknown, frames.n_frames, pairs
 
     def zero(self) -> Any:
         """Return the state of no frames."""
@@ -197,56 +238,13 @@ class ContactMap(Reducer):
 
     def merge(self, a: Any, b: Any) -> Any:
         """Return the state of both."""
-        return (a[0] + b[0], a[1] + b[1], a[2]) if a and b else a or b
+        return (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3]) if a and b else a or b
 
     def finish(self, state: Any) -> Contacts:
         """Return the contacts."""
         if not state:
-            return Contacts(np.zeros(0), np.zeros((0, 2), int), 0)
-        counts, n_frames, pairs = state
-        return Contacts(counts / n_frames, np.array(pairs), n_frames)
-
-
-def _checked(pairs: Any) -> Any:
-    """Return the pairs of atoms as an array; None stays None."""
-    if pairs is None:
-        return None
-    pairs = np.asarray(pairs)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu" or not len(pairs):
-        raise ValueError(f"pairs must be integers of the shape (n, 2), not {pairs.dtype} of {pairs.shape}")
-    return pairs.astype(np.int32)
-
-
-def _distances(frames: Any, pairs: Any, periodic: bool) -> Iterator[Any]:
-    """Yield the distances of pairs of atoms in all frames, a block at a time."""
-    import mdtraj
-
-    for some in _all_pairs(frames.n_atoms) if pairs is None else _parts(pairs):
-        for block in _blocks(frames, len(some)):
-            yield mdtraj.compute_distances(block, some, periodic=periodic)
-
-
-def _parts(pairs: Any) -> Iterator[Any]:
-    for start in range(0, len(pairs), _PAIRS):
-        yield pairs[start : start + _PAIRS]
-
-
-def _all_pairs(n: int) -> Iterator[Any]:
-    """Yield all pairs of `n` atoms, each once, a block at a time."""
-    rows = max(1, _PAIRS // max(1, n))
-    for start in range(0, n - 1, rows):
-        first = np.arange(start, min(start + rows, n - 1), dtype=np.int32)
-        others = n - 1 - first  # how many atoms come after each
-        i = np.repeat(first, others)
-        within = np.arange(len(i), dtype=np.int32) - np.repeat(np.cumsum(others) - others, others)
-        yield np.column_stack([i, i + 1 + within])
-
-
-def _blocks(frames: Any, distances: int) -> Iterator[Any]:
-    """Yield the frames, as many at a time as make a block of distances, of which each frame has so many."""
-    step = max(1, _BLOCK // max(1, distances))
-    if step >= frames.n_frames:
-        yield frames
-        return
-    for start in range(0, frames.n_frames, step):
-        yield frames[start : start + step]
+            return Contacts(np.zeros(0), np.zeros((0, 2), int), 0, np.zeros(0, int))
+        near, unknown, n_frames, pairs = state
+        known = n_frames - unknown
+        fraction = np.divide(near, known, out=np.full(len(near), np.nan), where=known > 0)
+        return Contacts(fraction, np.array(pairs), n_frames, unknown.copy())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import operator
+import os
 import pickle
 import zlib
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,7 @@ def parse_topology(top: Any) -> Any:
     if isinstance(top, mdtraj.Trajectory):
         return top.topology
     try:
-        return mdtraj.load_topology(str(top))
+        return mdtraj.load_topology(os.path.expanduser(os.fspath(top)))
     except Exception as error:  # whatever its parsers raise
         raise TrajectoryInputError(
             f"top: {top}: mdtraj can't read a topology from it: {type(error).__name__}: {error}",

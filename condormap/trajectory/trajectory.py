@@ -101,12 +101,17 @@ def _is_one(trajectory: Any) -> bool:
 def _as_list(trajectory: Any) -> list[Any]:
     if _is_one(trajectory):
         return [trajectory]
-    if not isinstance(trajectory, Iterable):
-        raise InvalidInputError(f"a trajectory is a path or an mdtraj.Trajectory, not {trajectory!r}")
+    if not isinstance(trajectory, Iterable) or isinstance(trajectory, bytes):
+        raise InvalidInputError(_wrong(trajectory))
     given = list(trajectory)
     if not given:
         raise InvalidInputError("there are no trajectories: the list of them is empty")
     return given
+
+
+def _wrong(given: Any) -> str:
+    hint = ": os.fsdecode makes text of it" if isinstance(given, bytes) else ""
+    return f"a trajectory is a path (str or Path) or an mdtraj.Trajectory, not {given!r}{hint}"
 
 
 def _describe(given: Any, choice: Any, stride: int | None) -> tuple[Info, Any]:
@@ -116,7 +121,7 @@ def _describe(given: Any, choice: Any, stride: int | None) -> tuple[Info, Any]:
             given.n_frames, given.n_atoms, given.unitcell_lengths is not None, None, lambda: given.topology
         ), given
     if not isinstance(given, str | os.PathLike):
-        raise InvalidInputError(f"a trajectory is a path or an mdtraj.Trajectory, not {given!r}")
+        raise InvalidInputError(_wrong(given))
     path = str(absolute(given))
     stat = stat_of(path)
     try:

@@ -25,7 +25,7 @@ def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
     """Return some frames of a file."""
     from mdtraj.formats import TRRTrajectoryFile
 
-    with TRRTrajectoryFile(path) as file:
+    with xdr.name_for_mdtraj(path) as name, TRRTrajectoryFile(name) as file:
         return xdr.read(file, frames, offsets, atoms)
 
 

@@ -5,9 +5,10 @@ Where each frame begins is found once, where the data are described, by reading 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,6 +109,16 @@ def _damaged(path: str, frame: int, at: int, end: int, size: int) -> TrajectoryD
     else:
         what = f"{path}: no frame {frame} begins at byte {at}: the file is damaged, or of another format"
     return TrajectoryDamagedError(what, path=path, frame=frame)
+
+
+@contextlib.contextmanager
+def name_for_mdtraj(path: str) -> Iterator[str]:
+    """Yield a name by which mdtraj, whose own must be ASCII, can open a file."""
+    if path.isascii():
+        yield path
+        return
+    with open(path, "rb") as file:
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def read(opened: Any, frames: Any, offsets: Any, atoms: Any) -> Arrays:

@@ -27,7 +27,7 @@ def read(path: str, frames: Any, offsets: Any, atoms: Any) -> Arrays:
     """Return some frames of a file."""
     from mdtraj.formats import XTCTrajectoryFile
 
-    with XTCTrajectoryFile(path) as file:
+    with xdr.name_for_mdtraj(path) as name, XTCTrajectoryFile(name) as file:
         return xdr.read(file, frames, offsets, atoms)
 
 
