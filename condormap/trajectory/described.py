@@ -1,90 +1,24 @@
-"""What descriptions of data have in common: their sources, and chunks of them."""
+"""What descriptions of data have in common: chunks of their trajectories, and collections of dask's."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidInputError, TrajectoryDamagedError, TrajectoryInputError
+from ..errors import InvalidInputError
 from .chunk import Chunk, Chunks
 from .chunking import chosen_size, packed
 from .indices import Indices
 from .reading import Reader, check_unchanged
 from .sizes import sent_nbytes
+from .source import Source
 from .topology import SmallTopology, subset
 
 _CELL = 6 * 4 + 4  # bytes of a frame beside its coordinates
 _NUMBERS = 7  # the time and the unit cell
 _COPIES = 2.0  # memory at the peak of reading, by what is returned: what the formats copy on the way
-
-
-def stat_of(path: str) -> os.stat_result:
-    """Return the stat of a file.
-
-    Raises
-    ------
-    TrajectoryInputError
-        There is none, or it is a folder.
-    TrajectoryDamagedError
-        It is empty.
-    """
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise TrajectoryInputError(
-            f"{path} can't be read: {error.strerror}. Nothing was submitted", path=path
-        ) from error
-    if not S_ISREG(stat.st_mode):
-        what = "a folder" if S_ISDIR(stat.st_mode) else "no regular file"
-        raise TrajectoryInputError(
-            f"{path} is {what}: give the file of a trajectory. Nothing was submitted", path=path
-        )
-    if not stat.st_size:
-        raise TrajectoryDamagedError(f"{path} is empty: 0 bytes. Nothing was submitted", path=path)
-    return stat
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One trajectory of a description.
-
-    Attributes
-    ----------
-    path, format, run, traj, size, mtime_ns, has_cells
-        As in `Chunk`.
-    frames : Indices
-        The chosen frames.
-    offsets : array or None
-        Where each of them begins.
-    trajectory : mdtraj.Trajectory or None
-        It, in memory.
-    """
-
-    path: str
-    format: str
-    run: int
-    traj: int
-    frames: Indices
-    size: int = 0
-    mtime_ns: int = 0
-    has_cells: bool | None = None
-    offsets: Any = None
-    trajectory: Any = None
-
-    @property
-    def n_frames(self) -> int:
-        """How many frames are chosen."""
-        return len(self.frames)
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
-        return self.path or "the trajectory in memory"
 
 
 class Described:

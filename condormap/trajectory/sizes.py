@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from .described import Source
     from .indices import Indices
+    from .source import Source
 
 _DCD_HEAD, _DCD_FRAME = (
     2048,

@@ -12,10 +12,11 @@ import numpy as np
 from ..errors import InvalidInputError, TrajectoryDamagedError, TrajectoryInputError
 from ..folders.paths import absolute
 from .chunk import Chunk
-from .described import Described, Source, stat_of
+from .described import Described
 from .formats import Arrays, Info, format_of, name_of
 from .formats.memory import InMemory
 from .frames import all_have_cells, check_stride, chosen_atoms, chosen_frames, first_of, frames_of_each
+from .source import Source, stat_of
 from .topology import parse_topology
 
 

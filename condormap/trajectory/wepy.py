@@ -11,11 +11,12 @@ import numpy as np
 
 from ..errors import InvalidInputError, TrajectoryInputError
 from ..folders.paths import absolute
-from .described import Described, Source, stat_of
+from .described import Described
 from .formats import wepy, wepy_contents
 from .formats.wepy_contents import Walk
 from .frames import all_have_cells, check_stride, chosen_atoms, chosen_frames, frames_of_each
 from .reading import Reader
+from .source import Source, stat_of
 
 
 class WepyH5(Described):
