@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
+import resource
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +22,8 @@ import numpy as np
 import pytest
 from wepy.hdf5 import WepyHDF5
 
-from condormap import PersonalPool, load
-from condormap.errors import InvalidInputError
+from condormap import PersonalPool, load, remove
+from condormap.errors import InvalidInputError, ReduceError
 from condormap.reducers import Mean
 from condormap.reducers.series import Label, Places
 from condormap.trajectory import WepyH5, compute_observable
@@ -101,13 +109,239 @@ def test_rows_stay_beside_the_file_until_all_are_there(path: Path) -> None:
         assert np.array_equal(file["0/size"][:], [np.nan] * 3 + [1.0] * 3, equal_nan=True)
 
 
-def test_a_move_that_was_cut_off_is_made_again(path: Path) -> None:
-    reducer, state = written(observables(path), parts(3))
-    with h5py.File(path, "r+") as file:  # as a process leaves it that is killed between two trajectories
-        file["runs/1/trajectories/0/observables/size"] = np.zeros((6, 1))
-    reducer.finish(state)
+def contents(path: Path) -> dict[str, Any]:
+    """Return all that a file has: values and attributes, by path."""
+    found: dict[str, Any] = {}
     with h5py.File(path) as file:
-        assert file["runs/1/trajectories/0/observables/size"][1, 0] == 1.0
+        assert len(file["runs"]) == 2
+
+        def note(name: str, each: Any) -> None:
+            value = repr(np.asarray(each[()]).tolist()) if isinstance(each, h5py.Dataset) else None  # for NaN
+            found[name] = value, {key: np.asarray(one).tolist() for key, one in each.attrs.items()}
+
+        file.visititems(note)
+        note("/", file)
+    return found
+
+
+def in_a_process_that_is_killed(work: Callable[[], object], at: int, *, half: bool = False) -> bool:
+    """Do some work in a process that is killed at a write; return whether it came so far."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # this process has threads, which the work needs not
+        process = os.fork()
+    if process == 0:
+        real, left = (os.pwrite, os.ftruncate), [at]
+
+        def writes(call: Callable[..., Any], descriptor: int, what: Any, *where: int) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                if half and len(where) and where[0] > 0:
+                    call(descriptor, what[: len(what) // 2], *where)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(descriptor, what, *where)
+
+        os.pwrite, os.ftruncate = partial(writes, real[0]), partial(writes, real[1])
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitpid(process, 0)[1] == signal.SIGKILL
+
+
+@pytest.mark.parametrize(("frames", "half"), [(range(6), False), ([0, 2, 3, 5], True)])
+def test_the_file_is_whole_whenever_its_writer_is_killed(
+    path: Path, frames: Any, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("condormap.reducers.hdf5_graft._BLOCK", 48)  # bytes, so that there are many writes
+    values = parts(len(frames) // 2, 3)
+    reducer, state = written(observables(path, frames), values)
+    original, rows = contents(path), Path(reducer.path).read_bytes()
+    copy = path.read_bytes()
+    kills = found_new = 0
+    while True:
+        path.write_bytes(copy)
+        Path(reducer.path).write_bytes(rows)
+        if not in_a_process_that_is_killed(lambda: reducer.finish(state), kills, half=half):
+            break
+        after = contents(path)
+        found_new += after != original
+        assert {name: after.get(name) for name in original} == original
+        with WepyHDF5(str(path), mode="r") as file:
+            assert file.num_trajs == 4
+        reducer.finish(state)
+        with WepyHDF5(str(path), mode="r") as file:
+            for traj in (0, 1):
+                found = file.get_traj_field(1, traj, "observables/size")
+                found = found.compressed() if np.ma.isMA(found) else found.ravel()
+                assert np.array_equal(found, np.concatenate(values[2 * traj : 2 * traj + 2]).ravel())
+        after = contents(path)
+        settings = {name for name in original if name.startswith("_settings")}
+        assert {name: after[name] for name in original if name not in settings} == {
+            name: original[name] for name in original if name not in settings
+        }
+        kills += 1
+    assert kills > 20
+    assert found_new == 0  # for its last write is the one that makes it new
+
+
+def test_a_process_that_is_killed_when_the_rows_are_there_is_followed_by_another(path: Path) -> None:
+    reducer, state = written(observables(path), parts(3))
+    rows = Path(reducer.path).read_bytes()
+    found = reducer.finish(state)
+    Path(reducer.path).write_bytes(rows)
+    moved = path.read_bytes()
+    assert reducer.finish(state) == found
+    assert path.read_bytes() == moved
+    assert not os.path.exists(reducer.path)
+
+
+def test_the_file_keeps_its_place_mode_and_names(path: Path) -> None:
+    path.chmod(0o640)
+    os.link(path, path.with_name("other-name.h5"))
+    link = path.with_name("link.h5")
+    link.symlink_to(path.name)
+    reducer, state = written(observables(link), parts(3))
+    reducer.finish(state)
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert path.with_name("other-name.h5").samefile(path)
+
+
+def test_rows_wait_until_nobody_has_the_file_open(path: Path) -> None:
+    reducer, state = written(observables(path), parts(3))
+    with (
+        h5py.File(path),
+        pytest.raises(ReduceError, match=r"it is open elsewhere.*all rows are in .* goes on") as caught,
+    ):
+        reducer.finish(state)
+    assert "set_reducer" not in str(caught.value)
+    assert len(reducer.finish(state)) == 2
+
+
+def test_a_disk_that_is_full_leaves_the_file_as_it_was(path: Path) -> None:
+    reducer, state = written(observables(path), parts(3, 1000))
+    before = path.read_bytes()
+
+    def limited() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20_000, resource.RLIM_INFINITY))
+        with pytest.raises(ReduceError, match=r"File too large.*is as it was"):
+            reducer.finish(state)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    rows = Path(reducer.path).read_bytes()
+    assert in_a_process_that_is_killed(limited, 10**9)
+    assert path.read_bytes() == before
+    assert Path(reducer.path).stat().st_size >= len(rows)
+    assert len(reducer.finish(state)) == 2
+
+
+def test_what_another_wrote_meanwhile_is_not_replaced(path: Path) -> None:
+    reducer, state = written(observables(path), parts(3))
+    with h5py.File(path, "r+") as file:
+        file["runs/1/trajectories/0/observables/size"] = np.zeros((6, 1))
+    with pytest.raises(ReduceError, match="has an observable 'size' of run 1, trajectory 0, already"):
+        reducer.finish(state)
+    with h5py.File(path, "r+") as file:
+        del file["runs/1/trajectories/0/observables/size"]
+    assert len(reducer.finish(state)) == 2
+
+
+def test_wepy_goes_on_with_a_file_that_has_a_sparse_observable(path: Path) -> None:
+    reducer, state = written(observables(path, frames=[0, 2]), parts(1))
+    reducer.finish(state)
+    fields = {"positions": np.zeros((5, 3, 3)), "extra": np.zeros((1, 4))}
+    with WepyHDF5(str(path), mode="r+") as file:
+        del file.h5["_settings/field_feature_dtypes/extra"]  # which wepy wrote in a way that it can't read
+        file._add_field_feature_dtype("extra", np.dtype(float))
+        file.add_traj(1, fields, weights=np.ones((5, 1)), sparse_idxs={"extra": [0]})
+        assert tuple(file.field_feature_shapes["observables/size"]) == (1,)
+    label = Label(str(path), 1, 2, range(5))  # of which wepy made empty datasets
+    places = Places((5,), np.array([0]), np.array([0]), np.array([5]), True, [label])
+    again = WepyObservables("size", places)
+    again.finish(again.add(again.zero(), 0, np.arange(5.0)))
+    with WepyHDF5(str(path), mode="r") as file:
+        assert file.get_traj_field(1, 2, "observables/size")[:, 0].tolist() == list(range(5))
+        assert file.get_traj_field(1, 0, "observables/size").compressed().tolist() == [0, 100]
+
+
+def test_all_frames_are_written_sparse_where_the_field_is(path: Path) -> None:
+    reducer, state = written(observables(path, frames=[0, 2]), parts(1))
+    reducer.finish(state)
+    label = Label(str(path), 0, 0, range(4))
+    whole = WepyObservables("size", Places((4,), np.array([0]), np.array([0]), np.array([4]), True, [label]))
+    whole.finish(whole.add(whole.zero(), 0, np.arange(4.0)))
+    with WepyHDF5(str(path), mode="r") as file:
+        assert file.get_traj_field(0, 0, "observables/size")[:, 0].tolist() == [0, 1, 2, 3]
+        assert file.get_traj_field(1, 0, "observables/size").compressed().tolist() == [0, 100]
+
+
+def test_some_frames_are_refused_where_others_have_all(path: Path) -> None:
+    label = Label(str(path), 0, 0, range(4))
+    whole = WepyObservables("size", Places((4,), np.array([0]), np.array([0]), np.array([4]), True, [label]))
+    whole.finish(whole.add(whole.zero(), 0, np.arange(4.0)))
+    with pytest.raises(InvalidInputError, match="'size' of run 0, trajectory 0, is one of all frames"):
+        observables(path, frames=[0, 2])
+    observables(path)
+
+
+def test_a_map_that_is_removed_takes_its_rows_with_it(pool: PersonalPool, path: Path) -> None:
+    def fragile(frames: mdtraj.Trajectory, *, fails: bool) -> Any:
+        if fails and frames.n_frames == 2:
+            raise ZeroDivisionError("boom")
+        return frames.xyz[:, 0, 0]
+
+    call = partial(
+        compute_observable,
+        fragile,
+        WepyH5(path, runs=1),
+        out="observables/q",
+        chunk_size=4,
+        pool=pool,
+        max_jobs=1,
+    )
+    with pytest.raises(ZeroDivisionError):
+        call(common={"fails": True}, tag="removed-rows")
+    with pytest.raises(FileExistsError, match=r"a map writes the observable 'q' to it.*condormap.remove"):
+        call(common={"fails": False})
+    remove("removed-rows")
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name]
+    assert len(call(common={"fails": False})) == 2
+
+
+def test_a_process_killed_while_it_moves_rows_is_followed_by_load(pool: PersonalPool, path: Path) -> None:
+    m = compute_observable(
+        mean_x,
+        WepyH5(path),
+        out="observables/x",
+        chunk_size=4,
+        pool=pool,
+        max_jobs=1,
+        wait=False,
+        tag="killed",
+    )
+    m.wait(timeout=60)
+    before = contents(path)
+    script = (
+        "import os, signal\n"
+        "from condormap import load\n"
+        "write = os.pwrite\n"
+        "def killed(descriptor, data, at):\n"
+        "    if at == 0:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return write(descriptor, data, at)\n"
+        "os.pwrite = killed\n"
+        "load('killed').result()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == -signal.SIGKILL
+    assert contents(path) == before
+    load("killed").result(timeout=60)
+    with WepyHDF5(str(path), mode="r") as file:
+        for (run, traj), xyz in positions(path).items():
+            rows = file.get_traj_field(run, traj, "observables/x")
+            np.testing.assert_allclose(rows[:, 0], xyz[:, :, 0].mean(axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@
         state.pkl     the merged state and which frames are in it, replaced in one step
         stopped.pkl   the same, once `until` was true: nothing is merged any more
         lock          whoever merges with a reducer that writes files locks it
+        discard       there, if the reducer has something to remove with the map
 
 A frame stays in its outcome file, so ``state.pkl`` only saves time: without it, or where it does not fit, the
 frames are merged anew. And frames that it does not have are merged when it is read again. So each counts once,
@@ -35,7 +36,7 @@ from ..payload.needs import note_code
 from ..payload.serialize import pickled_by_value
 
 FOLDER = "reduce"
-_HERE, _STATE, _STOPPED = "here.pkl", "state.pkl", "stopped.pkl"
+_HERE, _STATE, _STOPPED, _DISCARD = "here.pkl", "state.pkl", "stopped.pkl", "discard"
 
 
 @dataclass
@@ -108,6 +109,15 @@ def write_reducer(folder: Path, reducer: Any, until: Any) -> None:
         _replace(folder / FOLDER / _HERE, [here])
         _replace(folder / REDUCER_FILE, packed_parts(job, buffers.kept) if buffers.kept else [job])
         note_code(folder)
+        if hasattr(reducer, "discard"):
+            (folder / FOLDER / _DISCARD).touch()
+
+
+def discard(folder: Path) -> None:
+    """Have the reducer of a map that is being removed remove what nobody else needs."""
+    if (folder / FOLDER / _DISCARD).exists():
+        with contextlib.suppress(Exception):  # the map goes in any case
+            Store(folder).reducer.discard()
 
 
 class Store:

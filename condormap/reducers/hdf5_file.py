@@ -123,7 +123,7 @@ class HDF5Writer(Collect):
 # ---- after a crash ----------------------------------------------------------------------------------------
 
 _SUPERBLOCK = "<8sBBBBQQQQ"  # of version 3; the checksum of these bytes follows
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MASK = 0xFFFFFFFF
 
 
@@ -138,7 +138,7 @@ def mend(path: str) -> None:
         signature, version, offsets, lengths, flags, base, extension, _, root = struct.unpack(
             _SUPERBLOCK, head
         )
-        if (signature, version, offsets, lengths) != (_SIGNATURE, 3, 8, 8) or not flags:
+        if (signature, version, offsets, lengths) != (SIGNATURE, 3, 8, 8) or not flags:
             return
         end = os.fstat(file.fileno()).st_size
         mended = struct.pack(_SUPERBLOCK, signature, version, offsets, lengths, 0, base, extension, end, root)
