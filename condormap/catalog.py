@@ -12,7 +12,7 @@ from .folders.listing import map_info
 from .folders.locks import locked
 from .folders.tags import folder_of, rename_tag, unlink
 from .handle import CondorMap
-from .merging.merged import discard
+from .merging.merged import discard_files
 from .state.map_state import MapState
 from .times import deadline
 
@@ -86,7 +86,7 @@ def remove(tag: str, *, timeout: float = 30.0, force: bool = False) -> None:
                         "without regard to its jobs"
                     )
                     raise
-        discard(folder)
+        discard_files(folder)
         store.discard(folder)
     unlink(tag, folder)
 

@@ -109,15 +109,15 @@ def write_reducer(folder: Path, reducer: Any, until: Any) -> None:
         _replace(folder / FOLDER / _HERE, [here])
         _replace(folder / REDUCER_FILE, packed_parts(job, buffers.kept) if buffers.kept else [job])
         note_code(folder)
-        if hasattr(reducer, "discard"):
+        if hasattr(reducer, "discard_files"):
             (folder / FOLDER / _DISCARD).touch()
 
 
-def discard(folder: Path) -> None:
+def discard_files(folder: Path) -> None:
     """Have the reducer of a map that is being removed remove what nobody else needs."""
     if (folder / FOLDER / _DISCARD).exists():
         with contextlib.suppress(Exception):  # the map goes in any case
-            Store(folder).reducer.discard()
+            Store(folder).reducer.discard_files()
 
 
 class Store:

@@ -24,6 +24,9 @@ class Reducer:
         A state grows with each result (a list of them), so a job hands it over before it is large.
     writes : bool
         Merge writes to files, so only one process at a time may do it.
+
+    A method ``discard_files()``, if there is one, is called when the map is removed: for files that then nobody
+    needs.
     """
 
     ordered: bool = False

@@ -112,7 +112,7 @@ class WepyObservables(SeriesHDF5):
             self._move()
         return self._found()
 
-    def discard(self) -> None:
+    def discard_files(self) -> None:
         """Remove the file beside the WepyHDF5 file, with the map."""
         import h5py
 
