@@ -278,6 +278,22 @@ def test_all_frames_are_written_sparse_where_the_field_is(path: Path) -> None:
         assert file.get_traj_field(1, 0, "observables/size").compressed().tolist() == [0, 100]
 
 
+def test_runs_in_other_files_are_left_as_they_are(path: Path) -> None:
+    other = path.with_name("other.h5")
+    other.write_bytes(path.read_bytes())
+    before = other.read_bytes()
+    with h5py.File(path, "r+") as file:
+        file["runs/2"] = h5py.ExternalLink("other.h5", "/runs/0")
+        file["runs/3"] = h5py.ExternalLink("missing.h5", "/runs/0")
+    with pytest.raises(InvalidInputError, match=r"run 2 is in another file, .*other.h5: describe that one"):
+        WepyObservables("size", Places((4,), [0], [0], [4], True, [Label(str(path), 2, 0, range(4))]))
+    reducer, state = written(observables(path), parts(3))
+    reducer.finish(state)
+    with h5py.File(path) as file:
+        assert file.get("runs/3", getlink=True).filename == "missing.h5"
+    assert other.read_bytes() == before
+
+
 def test_some_frames_are_refused_where_others_have_all(path: Path) -> None:
     label = Label(str(path), 0, 0, range(4))
     whole = WepyObservables("size", Places((4,), np.array([0]), np.array([0]), np.array([4]), True, [label]))

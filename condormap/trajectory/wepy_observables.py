@@ -177,7 +177,7 @@ class WepyObservables(SeriesHDF5):
 def _walks(file: Any) -> Iterator[tuple[str, str, Any]]:
     """Yield all trajectories of a file."""
     for run in file["runs"]:
-        for traj, walk in file[f"runs/{run}/trajectories"].items():
+        for traj, walk in file.get(f"runs/{run}/trajectories", {}).items():  # another file's may be missing
             yield run, traj, walk
 
 
