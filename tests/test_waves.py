@@ -427,6 +427,7 @@ def test_nothing_is_submitted_while_it_is_held(mapped: Callable[..., CondorMap])
     assert other.status[ItemState.HELD]
     assert [part.id for part in parts(m) if part.cluster is None] == waiting
     other.release()
+    until(lambda: not m.status[ItemState.HELD])  # this handle knows of the release when the log tells of it
     assert m.results(timeout=60) == list(range(30))
 
 

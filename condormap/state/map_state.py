@@ -165,6 +165,8 @@ class MapState:
         """
         with self._lock:
             news = self._poll()
+            with contextlib.suppress(OSError):  # of a folder that is being removed
+                self.unsubmitted.look()
         if self.jobs.damage is not None and time.monotonic() > self._next_comparison:
             self._comparisons += 1
             self._next_comparison = time.monotonic() + min(_LONGEST_INTERVAL, 2.0**self._comparisons)
