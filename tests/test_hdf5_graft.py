@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 from pathlib import Path
@@ -151,3 +152,18 @@ def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path: Path) 
         graft(str(path), lambda old: {"x": New(huge)})
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["file.h5"]
+
+
+def test_a_file_with_shared_messages_is_refused(tmp_path: Path) -> None:
+    with open("/proc/self/maps") as maps:
+        (path,) = {line.split()[-1] for line in maps if "h5py" in line and "/libhdf5-" in line}
+    hdf5, plist = (
+        ctypes.CDLL(path),
+        h5py.h5p.create(h5py.h5p.FILE_CREATE),
+    )  # h5py has no names for these calls
+    assert hdf5.H5Pset_shared_mesg_nindexes(ctypes.c_int64(plist.id), 1) == 0
+    assert hdf5.H5Pset_shared_mesg_index(ctypes.c_int64(plist.id), 0, 0x1F, 1) == 0
+    file = tmp_path / "file.h5"
+    h5py.h5f.create(bytes(file), h5py.h5f.ACC_EXCL, fcpl=plist).close()
+    with pytest.raises(ValueError, match="has a table of shared messages"):
+        check_can_graft(str(file))

@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -365,6 +366,9 @@ def test_a_process_killed_while_it_moves_rows_is_followed_by_load(pool: Personal
     [
         ({"frames": [3, 2, 1, 0]}, "not in ascending order"),
         ({"name": "a/b"}, "no slash"),
+        ({"name": ".."}, "is not '.' or '..'"),
+        ({"name": "a\0"}, "has no slash"),
+        ({"name": "x" * 101}, "at most 100 bytes"),
         ({"name": "there"}, "has an observable 'there' of run 1, trajectory 1"),
     ],
 )
@@ -373,6 +377,59 @@ def test_what_cannot_be_an_observable_is_refused(path: Path, change: dict[str, A
         file["runs/1/trajectories/1/observables/there"] = np.zeros((6, 1))
     with pytest.raises(InvalidInputError, match=message):
         observables(path, **change)
+
+
+def move(file: h5py.File, group: str, to: str) -> None:
+    file.move(group, to)
+    file[group] = h5py.SoftLink(f"/{to}")
+
+
+@pytest.mark.parametrize(
+    ("change", "group"),
+    [
+        (lambda file: file.update(best=file["runs/1/trajectories/0"]), "runs/1/trajectories/0"),
+        (lambda file: file.update(cycle=file["runs"]), "runs"),
+        (lambda file: move(file, "runs/1", "real"), "runs/1"),
+        (lambda file: move(file, "_settings", "real"), "_settings"),
+    ],
+)
+def test_a_group_with_two_names_is_refused(path: Path, change: Callable[[Any], None], group: str) -> None:
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(
+        InvalidInputError, match=f"the group {group} is a link, or another hard link leads to it"
+    ):
+        observables(path)
+
+
+def test_another_file_at_the_same_place_gets_no_rows(path: Path) -> None:
+    reducer, state = written(observables(path), parts(3))
+    path.rename(path.with_name("aside"))
+    shutil.copy(path.with_name("aside"), path)
+    before = path.read_bytes()
+    with pytest.raises(ReduceError, match="it is another file than the jobs have read"):
+        reducer.finish(state)
+    assert path.read_bytes() == before
+    path.with_name("aside").rename(path)
+    assert len(reducer.finish(state)) == 2
+
+
+def longer(path: Path) -> None:
+    with WepyHDF5(str(path), mode="r+") as file:
+        file.extend_traj(1, 0, {"positions": np.zeros((2, 3, 3))}, weights=np.ones((2, 1)))
+
+
+def gone(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["runs/1/trajectories/0"]
+
+
+@pytest.mark.parametrize("change", [longer, gone])
+def test_a_trajectory_that_has_changed_gets_no_rows(path: Path, change: Callable[[Path], None]) -> None:
+    reducer, state = written(observables(path), parts(3))
+    change(path)
+    with pytest.raises(ReduceError, match="other lengths"):
+        reducer.finish(state)
 
 
 # ---- computed in jobs --------------------------------------------------------------------------------------

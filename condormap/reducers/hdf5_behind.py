@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from .hdf5_file import SIGNATURE, checksum
 
 _PAGE = 4096
+_NOWHERE = 2**64 - 1
+_SHARED_MESSAGES = 0x0F  # the type of the message that tells of the table of shared ones
 
 
 class Superblock(NamedTuple):
@@ -48,6 +50,8 @@ class Superblock(NamedTuple):
         (end,) = struct.unpack_from("<Q", data, base + 16)
         if os.fstat(descriptor).st_size < end:
             raise ValueError(f"{path} was cut off")
+        if version in (2, 3) and _SHARED_MESSAGES in _extension(descriptor, data):
+            raise ValueError(f"{path} has a table of shared messages")
         return cls(data[:48] if version in (2, 3) else data[: base + 72], end, version in (2, 3))
 
     def replaced(self, root: int, end: int) -> bytes:
@@ -62,6 +66,22 @@ class Superblock(NamedTuple):
         return (
             self.data[: base + 16] + struct.pack("<Q", end) + middle + struct.pack("<QQ", root, 0) + bytes(16)
         )
+
+
+def _extension(descriptor: int, superblock: bytes) -> Iterator[int]:
+    """Yield the types of the messages in the extension of a superblock (HDF5 File Format 3.0, II.C)."""
+    (address,) = struct.unpack_from("<Q", superblock, 20)
+    if address == _NOWHERE:
+        return
+    flags = os.pread(descriptor, 6, address)[5]
+    at = address + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
+    width = 1 << (flags & 3)
+    end = at + width + int.from_bytes(os.pread(descriptor, width, at), "little")
+    at += width
+    while at + 4 <= end:
+        kind, size = struct.unpack("<BH", os.pread(descriptor, 3, at))
+        yield kind
+        at += (6 if flags & 4 else 4) + size
 
 
 class Behind:

@@ -15,7 +15,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .hdf5_behind import Behind, Superblock
@@ -96,6 +96,18 @@ def check_can_graft(path: str) -> None:
     """Raise a ValueError where an HDF5 file can't be changed so."""
     with open(path, "rb", buffering=0) as file:
         Superblock.of(path, file.fileno())
+
+
+def check_groups(file: Any, paths: Iterable[str]) -> None:
+    """Raise a ValueError where a group on the way to new datasets has two names: the new one would have one."""
+    import h5py
+
+    groups = {path[:k] for path in paths for k, letter in enumerate(path) if letter == "/"}
+    for path in sorted(groups):
+        if path in file:
+            is_link = not isinstance(file.get(path, getlink=True), h5py.HardLink)
+            if is_link or h5py.h5o.get_info(file[path].id).rc > 1:
+                raise ValueError(f"the group {path} is a link, or another hard link leads to it")
 
 
 def _lock(descriptor: int, path: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InvalidInputError
 from ..reducers.hdf5 import HDF5Rows
-from ..reducers.hdf5_graft import New, check_can_graft, graft
+from ..reducers.hdf5_graft import New, check_can_graft, check_groups, graft
 from ..reducers.hdf5_series import SeriesHDF5
 from ..reducers.series import Label, Places, failed
 from .formats.hdf5 import opened
@@ -21,6 +21,7 @@ from .formats.wepy import length
 OBSERVABLES = "observables"
 _OURS = "condormap"  # the attribute that tells which map has written an observable
 _SPARSE = "_settings/sparse_fields"
+_LONGEST_NAME = 100  # bytes: it is in the name of a file, too
 
 
 class WepyObservables(SeriesHDF5):
@@ -50,8 +51,11 @@ class WepyObservables(SeriesHDF5):
 
     def __init__(self, name: str, places: Places) -> None:
         self.home = places.labels[0].path
-        if not name or "/" in name:
-            raise InvalidInputError(f"an observable's name has no slash: {name!r}. Nothing was submitted")
+        if name in ("", ".", "..") or len(os.fsencode(name)) > _LONGEST_NAME or set(name) & {"/", "\0"}:
+            raise InvalidInputError(
+                f"an observable's name is not '.' or '..', has no slash, and at most {_LONGEST_NAME} bytes: "
+                f"{name!r}. Nothing was submitted"
+            )
         try:
             super().__init__(f"{self.home}.{name}.partial.h5", name, places)
         except FileExistsError as error:
@@ -65,6 +69,7 @@ class WepyObservables(SeriesHDF5):
             check_can_graft(self.home)
             with opened(self.home) as file:
                 self.is_sparse = self._check(file)
+                self.described = self._state_of(file)
         except (PermissionError, ValueError) as error:
             raise InvalidInputError(f"no observable can be added to {self.home}: {error}") from error
 
@@ -91,6 +96,7 @@ class WepyObservables(SeriesHDF5):
                 )
             is_sparse |= len(label.frames) < length(walk, self.home)
             ours.add((str(label.run), str(label.traj)))
+        check_groups(file, [f"{_SPARSE}/", *(f"{self._target(label)}/" for label in self.places.labels)])
         others = [
             (run, traj, walk.get(self.field)) for run, traj, walk in _walks(file) if (run, traj) not in ours
         ]
@@ -102,6 +108,14 @@ class WepyObservables(SeriesHDF5):
                     "wepy can't read it where others are of some frames: choose all frames, or another name"
                 )
         return is_sparse
+
+    def _state_of(self, file: Any) -> tuple[int, list[int]]:
+        """Return what tells the file from another one: its number, and the lengths of its trajectories."""
+        walks = [file.get(f"runs/{label.run}/trajectories/{label.traj}", {}) for label in self.places.labels]
+        lengths = [
+            length(walk, self.home) if _is_group(walk) and "positions" in walk else -1 for walk in walks
+        ]
+        return os.stat(self.home).st_ino, lengths
 
     def finish(self, state: Any) -> Any:
         """Write what is not written yet; when all is, move it into the file. Return where the rows are."""
@@ -140,6 +154,10 @@ class WepyObservables(SeriesHDF5):
         """Return what is to be added to the file; nothing, where it was added."""
         if all(self._is_there(file, label) for label in self.places.labels):
             return {}
+        if self._state_of(file) != self.described:
+            raise ValueError(
+                "it is another file than the jobs have read, or its trajectories have other lengths"
+            )
         self.is_sparse = self._check(file)
         found: dict[str, New] = {}
         for number, label in enumerate(self.places.labels):
