@@ -33,6 +33,7 @@ from condormap.errors import (
     InvalidInputError,
     JobHeldError,
     JobRemovedError,
+    SerializationError,
     StorageError,
     TooManyFailuresError,
     TrajectoryChangedError,
@@ -512,6 +513,34 @@ def test_a_file_that_changes_between_two_waves_is_told(
     os.utime(path, ns=(0, stat.st_mtime_ns))
     assert m.results(timeout=60) == list(range(499, 3000, 500))
     m.remove()
+
+
+def test_data_that_cannot_be_read_for_a_later_job_is_the_error_of_what_waits(
+    mapped: Callable[..., CondorMap], gate: Gate, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.touch()
+
+    class Copy:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __condormap_sent__(self) -> tuple[int, bytes]:
+            if not source.exists():
+                raise ValueError("no source")
+            return self.number, bytes(SIZE)
+
+        def __condormap_sent_nbytes__(self) -> int:
+            return SIZE
+
+    m = mapped(lambda number: gate.wait() or number, [Copy(number) for number in range(N)])
+    source.unlink()
+    gate.open()
+    with pytest.raises(SerializationError, match="item 6 stands for can't be sent: ValueError: no source"):
+        m[N - 1]
+    assert m[0] == 0
+    source.touch()
+    assert m.results(timeout=60) == list(range(N))
 
 
 def test_a_limit_that_became_too_small_is_told(

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import cloudpickle
 
+from ..errors import CondormapError, SerializationError
 from ..in_job.items import INDEX_FILE, ITEMS_FILE, SHARED_MARK_FILE
 from ..in_job.packed import Buffers, is_shared, packed_parts, read_shared, shared_head
 from ..in_job.payload import FILES_PER_FOLDER, array_bytes, array_from, make_shards, runs_of
@@ -84,6 +85,8 @@ def write_with_data(store: Path, items: Sequence[int], out: BinaryIO, room: carr
     ------
     StorageError
         There is no room for them.
+    SerializationError
+        The data of one can't be read, or not be pickled.
     """
     index = array("Q")
     at = 0
@@ -91,7 +94,14 @@ def write_with_data(store: Path, items: Sequence[int], out: BinaryIO, room: carr
         if not index or index[-2] != number:
             index.extend((number, at))
         buffers = Buffers()
-        data = cloudpickle.dumps(carried.with_data(item), protocol=5, buffer_callback=buffers)
+        try:
+            data = cloudpickle.dumps(carried.with_data(item), protocol=5, buffer_callback=buffers)
+        except CondormapError:
+            raise
+        except Exception as error:
+            raise SerializationError(
+                f"the data that item {number} stands for can't be sent: {type(error).__name__}: {error}"
+            ) from error
         for part in packed_parts(data, buffers.kept) if buffers.kept else [data]:
             room.take(len(part))
             out.write(part)
