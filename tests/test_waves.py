@@ -646,7 +646,7 @@ def test_a_map_whose_process_is_killed_between_two_waves_goes_on(
         assert run.returncode in (0, -signal.SIGKILL), run.stderr
         return int(run.stdout) if run.returncode == 0 else 0
 
-    done = run("whole")
+    done = run("waves-whole")
     chance = random.Random(3)
 
     def kill(number: int) -> int:
